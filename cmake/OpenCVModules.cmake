@@ -1,0 +1,22 @@
+# The three OpenCV modules that the worker uses, as the target yolodist_opencv. A full OpenCV has a CMake package;
+# Debian's per-module -dev packages (far smaller than libopencv-dev) have none, so fall back to looking for the files.
+add_library(yolodist_opencv INTERFACE)
+find_package(OpenCV 4.5 QUIET COMPONENTS core imgproc imgcodecs)
+if(OpenCV_FOUND)
+  target_include_directories(yolodist_opencv SYSTEM INTERFACE ${OpenCV_INCLUDE_DIRS})
+  target_link_libraries(yolodist_opencv INTERFACE opencv_core opencv_imgproc opencv_imgcodecs)
+else()
+  find_path(YOLODIST_OPENCV_INCLUDE_DIR opencv2/core.hpp PATH_SUFFIXES opencv4)
+  if(NOT YOLODIST_OPENCV_INCLUDE_DIR)
+    message(FATAL_ERROR "OpenCV 4 (core, imgproc, imgcodecs) not found. Run tools/setup.sh, or set OpenCV_DIR or "
+                        "YOLODIST_OPENCV_INCLUDE_DIR.")
+  endif()
+  target_include_directories(yolodist_opencv SYSTEM INTERFACE ${YOLODIST_OPENCV_INCLUDE_DIR})
+  foreach(_module core imgproc imgcodecs)
+    find_library(YOLODIST_OPENCV_${_module}_LIBRARY opencv_${_module})
+    if(NOT YOLODIST_OPENCV_${_module}_LIBRARY)
+      message(FATAL_ERROR "OpenCV's library opencv_${_module} not found. Run tools/setup.sh.")
+    endif()
+    target_link_libraries(yolodist_opencv INTERFACE ${YOLODIST_OPENCV_${_module}_LIBRARY})
+  endforeach()
+endif()

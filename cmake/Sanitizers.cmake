@@ -1,0 +1,5 @@
+add_library(yolodist_sanitizers INTERFACE)
+if(YOLODIST_SANITIZE)
+  target_compile_options(yolodist_sanitizers INTERFACE -fsanitize=${YOLODIST_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(yolodist_sanitizers INTERFACE -fsanitize=${YOLODIST_SANITIZE})
+endif()
