@@ -46,8 +46,16 @@ list(GET _cudart_candidates 0 _cudart_candidate)
 set(LIBTORCH_NCCL_LIBRARY "${_nccl_candidate}" CACHE FILEPATH "NCCL library")
 set(LIBTORCH_CUDART_LIBRARY "${_cudart_candidate}" CACHE FILEPATH "CUDA runtime library")
 
-file(STRINGS "${_torch}/include/torch/csrc/api/include/torch/version.h" _version_lines REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH)")
-string(REGEX REPLACE ".*MAJOR ([0-9]+).*MINOR ([0-9]+).*PATCH ([0-9]+).*" "\\1.\\2.\\3" LibTorch_VERSION "${_version_lines}")
+# The version's header has moved between releases.
+foreach(_header torch/headeronly/version.h torch/csrc/api/include/torch/version.h)
+  if(EXISTS "${_torch}/include/${_header}")
+    file(STRINGS "${_torch}/include/${_header}" _version_lines REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) [0-9]")
+    if(_version_lines)
+      string(REGEX REPLACE ".*MAJOR ([0-9]+).*MINOR ([0-9]+).*PATCH ([0-9]+).*" "\\1.\\2.\\3" LibTorch_VERSION "${_version_lines}")
+      break()
+    endif()
+  endif()
+endforeach()
 
 find_package_handle_standard_args(LibTorch
   REQUIRED_VARS LIBTORCH_INCLUDE_DIR LIBTORCH_torch_LIBRARY LIBTORCH_torch_cpu_LIBRARY LIBTORCH_torch_cuda_LIBRARY

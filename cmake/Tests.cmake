@@ -44,6 +44,9 @@ endfunction()
 # A test of the built programs as a user runs them; exit 77 means skipped.
 function(yolodist_add_script_test name)
   cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "COMMAND" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
   add_test(NAME ${name} COMMAND ${ARG_COMMAND})
   set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} SKIP_RETURN_CODE 77 PROCESSORS 2
     ENVIRONMENT "${YOLODIST_TEST_ENVIRONMENT};YOLODIST_BIN=${CMAKE_BINARY_DIR}/bin;YOLODIST_SOURCE_DIR=${CMAKE_SOURCE_DIR}")

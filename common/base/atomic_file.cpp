@@ -5,9 +5,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
-#include <fstream>
-#include <iterator>
 
 #include "common/base/error.h"
 #include "common/base/text.h"
@@ -90,12 +89,28 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 }
 
 std::string read_file(const std::filesystem::path& path) {
-  std::ifstream stream(path, std::ios::binary);
-  std::string content{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
-  if (!stream.is_open() || stream.bad()) {
-    throw DataError(cat("cannot read ", path.string(), ": ", errno_text(errno)));
+  const auto refuse = [&](int error_number) {
+    throw DataError(cat("cannot read ", path.string(), ": ", errno_text(error_number)));
+  };
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) {
+    refuse(errno);
   }
-  return content;
+  std::string content;
+  std::array<char, 65536> buffer;
+  while (true) {
+    const ssize_t got = ::read(descriptor, buffer.data(), buffer.size());
+    if (got > 0) {
+      content.append(buffer.data(), static_cast<size_t>(got));
+    } else if (got == 0) {
+      ::close(descriptor);
+      return content;
+    } else if (errno != EINTR) {
+      const int error_number = errno;
+      ::close(descriptor);
+      refuse(error_number);
+    }
+  }
 }
 
 }  // namespace yolodist

@@ -61,6 +61,9 @@ double Draws64::normal() {
 }
 
 double Draws64::beta(double a, double b) {
+  if (a == 1.0 && b == 1.0) {
+    return uniform();  // BB divides 0 by 0 here
+  }
   // Source: R. C. H. Cheng, "Generating beta variates with nonintegral shape parameters", CACM 21 (1978), BB.
   const double smaller = std::min(a, b), larger = std::max(a, b);
   const double sum = smaller + larger;

@@ -12,62 +12,64 @@
 namespace yolodist::config {
 
 // What `yolodist train` was asked to do. Names and meaning are YOLOv5's where YOLOv5 has the option.
-// Plain values; filled by launcher/cli, stored as run.yaml, sent to the worker, read by worker/train/assemble.
+// Plain values; filled by launcher/cli, stored as run.yaml, sent to the worker, read by
+// worker/train/assemble.
 struct TrainOptions {
   // The recipe: what decides the result. A resumed run may not change these.
-  std::string weights;             // a checkpoint to start from; "" = from scratch
-  std::string cfg;                 // shipped model name or path of a model yaml; "" = from the checkpoint
-  std::string data;                // path of the data yaml
-  std::string hyp;                 // shipped name or path of a hyperparameter yaml
+  std::string weights;  // a checkpoint to start from; "" = from scratch
+  std::string cfg;      // shipped model name or path of a model yaml; "" = from the checkpoint
+  std::string data;     // path of the data yaml
+  std::string hyp;      // shipped name or path of a hyperparameter yaml
   int epochs = 100;
-  int global_batch = 16;           // pictures of all ranks together an iteration
-  int imgsz_px = 640;              // training and validation side, a multiple of the largest stride
+  int global_batch = 16;  // pictures of all ranks together an iteration
+  int imgsz_px = 640;     // training and validation side, a multiple of the largest stride
   bool rect = false;
   bool multi_scale = false;
   bool single_cls = false;
   bool image_weights = false;
-  std::string optimizer = "SGD";   // SGD, Adam, AdamW
+  std::string optimizer = "SGD";  // SGD, Adam, AdamW
   bool cos_lr = false;
   double label_smoothing = 0.0;
-  std::vector<int> freeze = {0};   // as YOLOv5: one number = that many first layers, several = exactly those
-  bool freeze_bn = false;          // BN statistics as loaded, not updated
+  std::vector<int> freeze = {0};  // as YOLOv5: one number = that many first layers, several = exactly those
+  bool freeze_bn = false;         // BN statistics as loaded, not updated
   int64_t seed = 0;
-  int bn_group = 0;                // K, pictures a forward takes and BN averages over; 0 = ceil(batch / ranks)
-  int accumulate = 0;              // iterations an optimizer step; 0 = YOLOv5's nominal batch of 64
+  int bn_group = 0;    // K, pictures a forward takes and BN averages over; 0 = ceil(batch / ranks)
+  int accumulate = 0;  // iterations an optimizer step; 0 = YOLOv5's nominal batch of 64
   std::string precision = "auto";  // auto, fp32, fp64 (CPU), fp16, bf16
   bool no_autoanchor = false;
-  bool augment = true;             // false only for exact comparisons: no mosaic, no warp, no colour, no flips
+  bool augment = true;  // false only for exact comparisons: no mosaic, no warp, no colour, no flips
 
   // What is written and when; may change on resume.
   std::string project = "runs/train";
   std::string name = "exp";
   bool exist_ok = false;
-  bool no_save = false;            // only the final epoch is saved
-  bool no_val = false;             // only the final epoch is validated
+  bool no_save = false;  // only the final epoch is saved
+  bool no_val = false;   // only the final epoch is validated
   bool no_plots = false;
   int patience = 100;              // epochs without improvement; 0 = never stop
   int save_period = -1;            // keep epochN.pt every so many epochs; < 1 = off
   int checkpoint_every_steps = 0;  // 0 = each epoch and each 10 minutes
   bool resume = false;
-  std::string resume_from;         // a run directory or checkpoint; "" = the newest
+  std::string resume_from;  // a run directory or checkpoint; "" = the newest
 
   // How it is executed; may change on resume and never changes the result beyond rounding.
-  std::string device;              // "" = cuda if there is one, else cpu; cpu, cuda, 0, 0,1
-  int ranks = 0;                   // without mpirun: ranks to start; 0 = one a device
-  std::vector<int> shard;          // pictures of the global batch for each rank; empty = even
-  int threads = 0;                 // compute threads a rank; 0 = allowed cores / local ranks
-  int workers = 8;                 // decoding threads a rank, at most
-  int val_batch = 0;               // pictures a validation group; 0 = 2 x batch in training
-  std::string cache;               // "", ram, disk
-  int max_steps = 0;               // stop with a checkpoint after so many optimizer steps since the run's start
-  int max_iterations = 0;          // likewise, in iterations
-  std::string worker_prefix;       // command put before the worker (gdb, nsys)
+  std::string device;         // "" = cuda if there is one, else cpu; cpu, cuda, 0, 0,1
+  int ranks = 0;              // without mpirun: ranks to start; 0 = one a device
+  std::vector<int> shard;     // pictures of the global batch for each rank; empty = even
+  int threads = 0;            // compute threads a rank; 0 = allowed cores / local ranks
+  int workers = 8;            // decoding threads a rank, at most
+  int val_batch = 0;          // pictures a validation group; 0 = 2 x batch in training
+  std::string cache;          // "", ram, disk
+  int max_steps = 0;          // stop with a checkpoint after so many optimizer steps since the run's start
+  int max_iterations = 0;     // likewise, in iterations
+  std::string worker_prefix;  // command put before the worker (gdb, nsys)
   bool verbose = false;
 };
 
-// Every field under its option's name (dashes as underscores). Reading ignores unknown keys and keeps the
-// default of a missing one. Throws UsageError when a value has the wrong type.
-nlohmann::json to_json(const TrainOptions& options);
+// Every field under its option's name (dashes as underscores; global_batch is batch_size, imgsz_px is imgsz,
+// and noautoanchor, nosave, noval and noplots are YOLOv5's), in the order above. Reading ignores unknown keys
+// and keeps the default of a missing one. Throws UsageError when a value has the wrong type.
+nlohmann::ordered_json to_json(const TrainOptions& options);
 TrainOptions train_options_from_json(const nlohmann::json& document);
 
 // The names of the recipe fields in which two runs differ, for the refusal of a changed recipe on --resume.

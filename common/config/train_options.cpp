@@ -1,0 +1,155 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#include "common/config/train_options.h"
+
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+
+#include <nlohmann/json.hpp>
+
+#include "common/base/error.h"
+#include "common/base/text.h"
+
+namespace yolodist::config {
+namespace {
+
+// The one list of the fields, in two parts: everything else here walks over it. `Options` is TrainOptions,
+// const or not; visit(key, member) for each.
+template <typename Options, typename Visit>
+void visit_recipe(Options& o, Visit&& visit) {
+  visit("weights", o.weights);
+  visit("cfg", o.cfg);
+  visit("data", o.data);
+  visit("hyp", o.hyp);
+  visit("epochs", o.epochs);
+  visit("batch_size", o.global_batch);
+  visit("imgsz", o.imgsz_px);
+  visit("rect", o.rect);
+  visit("multi_scale", o.multi_scale);
+  visit("single_cls", o.single_cls);
+  visit("image_weights", o.image_weights);
+  visit("optimizer", o.optimizer);
+  visit("cos_lr", o.cos_lr);
+  visit("label_smoothing", o.label_smoothing);
+  visit("freeze", o.freeze);
+  visit("freeze_bn", o.freeze_bn);
+  visit("seed", o.seed);
+  visit("bn_group", o.bn_group);
+  visit("accumulate", o.accumulate);
+  visit("precision", o.precision);
+  visit("noautoanchor", o.no_autoanchor);
+  visit("augment", o.augment);
+}
+
+template <typename Options, typename Visit>
+void visit_execution(Options& o, Visit&& visit) {
+  visit("project", o.project);
+  visit("name", o.name);
+  visit("exist_ok", o.exist_ok);
+  visit("nosave", o.no_save);
+  visit("noval", o.no_val);
+  visit("noplots", o.no_plots);
+  visit("patience", o.patience);
+  visit("save_period", o.save_period);
+  visit("checkpoint_every_steps", o.checkpoint_every_steps);
+  visit("resume", o.resume);
+  visit("resume_from", o.resume_from);
+  visit("device", o.device);
+  visit("ranks", o.ranks);
+  visit("shard", o.shard);
+  visit("threads", o.threads);
+  visit("workers", o.workers);
+  visit("val_batch", o.val_batch);
+  visit("cache", o.cache);
+  visit("max_steps", o.max_steps);
+  visit("max_iterations", o.max_iterations);
+  visit("worker_prefix", o.worker_prefix);
+  visit("verbose", o.verbose);
+}
+
+[[noreturn]] void refuse(const char* key, const char* expected, const nlohmann::json& value) {
+  const std::string shown = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  throw UsageError(cat("option ", key, " should be ", expected, ", is ", shown));
+}
+
+template <typename Integer>
+bool is_integer(const nlohmann::json& value) {
+  using Limits = std::numeric_limits<Integer>;
+  if (value.is_number_unsigned()) {
+    return value.get<uint64_t>() <= static_cast<uint64_t>(Limits::max());
+  }
+  return value.is_number_integer() && value.get<int64_t>() >= Limits::min() &&
+         value.get<int64_t>() <= Limits::max();
+}
+
+template <typename Member>
+void assign(const char* key, const nlohmann::json& value, Member& member) {
+  if constexpr (std::is_same_v<Member, bool>) {
+    if (!value.is_boolean()) {
+      refuse(key, "true or false", value);
+    }
+    member = value.get<bool>();
+  } else if constexpr (std::is_same_v<Member, std::string>) {
+    if (!value.is_string()) {
+      refuse(key, "text", value);
+    }
+    member = value.get<std::string>();
+  } else if constexpr (std::is_same_v<Member, double>) {
+    if (!value.is_number()) {
+      refuse(key, "a number", value);
+    }
+    member = value.get<double>();
+  } else if constexpr (std::is_same_v<Member, std::vector<int>>) {
+    if (!value.is_array() || !std::all_of(value.begin(), value.end(), is_integer<int>)) {
+      refuse(key, "a list of integers", value);
+    }
+    member = value.get<std::vector<int>>();
+  } else {
+    if (!is_integer<Member>(value)) {
+      refuse(key, "an integer", value);
+    }
+    member = value.get<Member>();
+  }
+}
+
+}  // namespace
+
+nlohmann::ordered_json to_json(const TrainOptions& options) {
+  nlohmann::ordered_json document = nlohmann::ordered_json::object();
+  const auto store = [&](const char* key, const auto& member) { document[key] = member; };
+  visit_recipe(options, store);
+  visit_execution(options, store);
+  return document;
+}
+
+TrainOptions train_options_from_json(const nlohmann::json& document) {
+  if (!document.is_object()) {
+    throw UsageError("the stored options should be an object of names and values");
+  }
+  TrainOptions options;
+  const auto read = [&](const char* key, auto& member) {
+    const auto found = document.find(key);
+    if (found != document.end()) {
+      assign(key, *found, member);
+    }
+  };
+  visit_recipe(options, read);
+  visit_execution(options, read);
+  return options;
+}
+
+std::vector<std::string> recipe_differences(const TrainOptions& stored, const TrainOptions& asked) {
+  nlohmann::ordered_json stored_recipe, asked_recipe;
+  visit_recipe(stored, [&](const char* key, const auto& member) { stored_recipe[key] = member; });
+  visit_recipe(asked, [&](const char* key, const auto& member) { asked_recipe[key] = member; });
+  std::vector<std::string> names;
+  for (const auto& [key, value] : stored_recipe.items()) {
+    if (asked_recipe[key] != value) {
+      names.push_back(key);
+    }
+  }
+  return names;
+}
+
+}  // namespace yolodist::config

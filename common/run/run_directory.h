@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace yolodist::run {
+
+// The names of a run's files; docs/run_directory.md describes them. Nothing here touches the disk.
+struct RunDirectory {
+  std::filesystem::path root;
+
+  std::filesystem::path run_yaml() const { return root / "run.yaml"; }
+  std::filesystem::path results_csv() const { return root / "results.csv"; }
+  std::filesystem::path metrics_jsonl() const { return root / "metrics.jsonl"; }
+  std::filesystem::path token_file() const { return root / ".token"; }
+
+  std::filesystem::path weights_folder() const { return root / "weights"; }
+  std::filesystem::path weights_last() const { return weights_folder() / "last.pt"; }
+  std::filesystem::path weights_best() const { return weights_folder() / "best.pt"; }
+  std::filesystem::path weights_epoch(int epoch) const;  // weights/epochN.pt of --save-period, N from 0
+
+  std::filesystem::path logs_folder() const { return root / "logs"; }
+  std::filesystem::path rank_log(int rank) const;                                // logs/rank-R.log
+  std::filesystem::path data_log() const { return logs_folder() / "data.txt"; }  // pictures left out
+
+  std::filesystem::path failures_folder() const { return root / "failures"; }
+  std::filesystem::path failure_report(int attempt, int rank) const;  // failures/attempt-A.rank-R.json
+};
+
+// Makes project/name with its folders weights, logs and failures, or, where that exists already and
+// `exist_ok` is not set, the first free of name2, name3, … (as YOLOv5: there is no name1). The name is taken
+// by mkdir, so two jobs that start at once get different runs. Throws UsageError for a name that is empty or
+// leads out of the project, StorageError when a folder cannot be made.
+RunDirectory create_run_directory(const std::filesystem::path& project, const std::string& name,
+                                  bool exist_ok);
+
+// The run that --resume means: `path` may be a run directory (also by its name inside `project`), its
+// run.yaml, or a checkpoint in its weights folder; "" is the run under `project` whose weights/last.pt, or
+// else run.yaml, was written last. A run counts if it has one of these two files. Throws DataError when there
+// is none, naming what is there instead.
+RunDirectory find_run_to_resume(const std::filesystem::path& path, const std::filesystem::path& project);
+
+// Fencing: a job that takes over a run writes a random token; a stale job of the same run sees that the token
+// is no longer its own and must not write any more. claim_run throws StorageError. still_ours is false when
+// the token cannot be read.
+std::string claim_run(const RunDirectory& run);
+bool still_ours(const RunDirectory& run, const std::string& token);
+
+// run.yaml: `document` after a first line `schema: 1`. Written whole or not at all; throws StorageError.
+void write_run_yaml(const RunDirectory& run, const nlohmann::ordered_json& document);
+// Throws DataError with file and line: not there, does not parse, no schema, or one of a newer yolodist.
+nlohmann::json read_run_yaml(const RunDirectory& run);
+
+}  // namespace yolodist::run

@@ -1,0 +1,249 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/cli/train_command_line.h"
+
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+
+#include "common/base/error.h"
+#include "common/base/text.h"
+#include "launcher/cli/options.h"
+#include "launcher/cli/train_description.h"
+
+namespace yolodist::cli {
+namespace {
+
+namespace po = boost::program_options;
+using config::TrainOptions;
+
+// The sample run: small enough for minutes on two cores, large enough to be the real thing.
+constexpr int sample_epochs = 3, sample_batch = 4, sample_imgsz_px = 1280;
+
+std::vector<KnownOption> known_options(const po::options_description& description) {
+  std::vector<KnownOption> known;
+  for (const auto& option : description.options()) {
+    Arity arity = Arity::one;
+    if (option->long_name() == "resume") {
+      arity = Arity::optional;
+    } else if (option->semantic()->max_tokens() == 0) {
+      arity = Arity::none;
+    } else if (option->semantic()->max_tokens() > 1) {
+      arity = Arity::several;
+    }
+    known.push_back({option->long_name(), arity});
+  }
+  return known;
+}
+
+void require(bool claim, const char* option, const std::string& value, const char* allowed) {
+  if (!claim) {
+    throw UsageError(cat("--", option, " is ", value, ", should be ", allowed));
+  }
+}
+
+template <typename Number>
+void require_at_least(const char* option, Number value, Number least) {
+  require(value >= least, option, std::to_string(value), cat("at least ", least).c_str());
+}
+
+int whole_number(const char* option, const std::string& word, int least, const char* allowed) {
+  int number = 0;
+  const auto result = std::from_chars(word.data(), word.data() + word.size(), number);
+  require(result.ec == std::errc() && result.ptr == word.data() + word.size() && number >= least, option,
+          cat("'", word, "'"), allowed);
+  return number;
+}
+
+void read_texts(const TrainTexts& t, TrainOptions& o) {
+  o.bn_group = t.bn_group == "auto" ? 0 : whole_number("bn-group", t.bn_group, 1, "auto or at least 1");
+  o.accumulate =
+      t.accumulate == "auto" ? 0 : whole_number("accumulate", t.accumulate, 1, "auto or at least 1");
+  o.shard.clear();
+  if (t.shard != "auto") {
+    for (const std::string& part : split(t.shard, ',')) {
+      o.shard.push_back(whole_number("shard", trimmed(part), 0, "auto, or pictures for each rank: 6,6,2,2"));
+    }
+  }
+  if (t.imgsz.find(':') != std::string::npos) {
+    throw UsageError(cat("--imgsz ", t.imgsz, ": progressive sides are not supported yet"), "Give one side.");
+  }
+  constexpr int smallest_side_px = 32;  // the largest stride of every model is a multiple of it
+  o.imgsz_px = whole_number("imgsz", t.imgsz, smallest_side_px, "a side of at least 32 pixels");
+  o.augment = !t.no_augment;
+}
+
+void check_precision(const std::string& precision) {
+  if (precision == "fp16" || precision == "bf16") {
+    throw UsageError(cat("--precision ", precision, " is not supported yet"),
+                     "Use fp32 (auto means that for now).");
+  }
+  require(precision == "auto" || precision == "fp32" || precision == "fp64", "precision",
+          cat("'", precision, "'"), "auto, fp32 or fp64");
+}
+
+void check_ranges(TrainOptions& o) {
+  require_at_least("epochs", o.epochs, 1);
+  if (o.global_batch == -1) {
+    throw UsageError("--batch-size -1 (the largest that fits) is not supported yet", "Give a number.");
+  }
+  require_at_least("batch-size", o.global_batch, 1);
+  require(o.label_smoothing >= 0 && o.label_smoothing < 1, "label-smoothing",
+          exact_decimal(o.label_smoothing), "at least 0 and below 1");
+  for (const int layer : o.freeze) {
+    require_at_least("freeze", layer, 0);
+  }
+  require_at_least("seed", o.seed, int64_t{0});
+  require_at_least("patience", o.patience, 0);
+  require_at_least("checkpoint-every", o.checkpoint_every_steps, 0);
+  require_at_least("ranks", o.ranks, 0);
+  require_at_least("threads", o.threads, 0);
+  require_at_least("workers", o.workers, 0);
+  require_at_least("val-batch", o.val_batch, 0);
+  require_at_least("max-steps", o.max_steps, 0);
+  require_at_least("max-iterations", o.max_iterations, 0);
+  check_precision(o.precision);
+  bool is_known = false;
+  for (const char* name : {"SGD", "Adam", "AdamW"}) {
+    if (lower(o.optimizer) == lower(name)) {
+      o.optimizer = name;
+      is_known = true;
+    }
+  }
+  require(is_known, "optimizer", cat("'", o.optimizer, "'"), "SGD, Adam or AdamW");
+  if (!o.shard.empty()) {
+    int64_t sum = 0;
+    for (const int pictures : o.shard) {
+      sum += pictures;
+    }
+    require(sum == o.global_batch, "shard", cat("for ", sum, " pictures"),
+            cat("for the ", o.global_batch, " of --batch-size").c_str());
+    require(o.ranks == 0 || o.ranks == static_cast<int>(o.shard.size()), "shard",
+            cat("for ", o.shard.size(), " ranks"), cat("for the ", o.ranks, " of --ranks").c_str());
+  }
+}
+
+void fill_sample(TrainCommandLine& line) {
+  const auto is_given = [&](const char* name) { return line.given.contains(name); };
+  TrainOptions& o = line.options;
+  line.is_sample = !is_given("data") && !o.resume;
+  if (!line.is_sample || is_given("cfg") || is_given("weights")) {
+    return;
+  }
+  o.cfg = "yolov5n";
+  o.imgsz_px = is_given("imgsz") ? o.imgsz_px : sample_imgsz_px;
+  o.global_batch = is_given("batch-size") ? o.global_batch : sample_batch;
+  o.epochs = is_given("epochs") ? o.epochs : sample_epochs;
+}
+
+}  // namespace
+
+TrainCommandLine parse_train(const std::vector<std::string>& words) {
+  TrainCommandLine line;
+  TrainOptions& o = line.options;
+  TrainTexts texts;
+  const po::options_description description = describe_train(o, texts);
+
+  po::parsed_options parsed(&description);
+  for (const GivenOption& given :
+       read_options(words, known_options(description), train_aliases(), refused_train_options())) {
+    po::option option(given.name, given.name == "resume" && given.values.empty()
+                                      ? std::vector<std::string>{""}
+                                      : given.values);
+    parsed.options.push_back(std::move(option));
+    line.given.insert(given.name);
+    line.words.push_back("--" + given.name);
+    line.words.insert(line.words.end(), given.values.begin(), given.values.end());
+  }
+  try {
+    po::variables_map values;
+    po::store(parsed, values);
+    po::notify(values);
+  } catch (const po::error& error) {
+    throw UsageError(error.what(), "yolodist train --help lists all options.");
+  }
+  line.wants_help = texts.help;
+  line.wants_version = texts.version;
+  if (line.wants_help || line.wants_version) {
+    return line;
+  }
+  read_texts(texts, o);
+  o.resume = line.given.contains("resume");
+  o.resume_from = texts.resume;
+  if (o.resume_from == "auto") {
+    throw UsageError("--resume auto is not supported yet",
+                     "Name the run directory, or leave the value out for the newest.");
+  }
+  fill_sample(line);
+  check_ranges(o);
+  if (!o.resume && o.weights.empty() && o.cfg.empty()) {
+    throw UsageError("neither --weights nor --cfg says which model to train",
+                     "From scratch: --cfg yolov5n. From a checkpoint: --weights FILE.");
+  }
+  return line;
+}
+
+std::string train_help() {
+  TrainOptions options;
+  TrainTexts texts;
+  std::ostringstream stream;
+  stream << describe_train(options, texts);
+  stream << "\nWithout --data, --cfg and --weights: yolov5n from scratch on the shipped sample, 1280 px, "
+            "batch 4, 3 "
+            "epochs.\nExit codes: 0 done, 64 usage, 65 data, 69 no device, 70 bug, 71 memory, 74 storage, 75 "
+            "saved on "
+            "request\n(run again with --resume), 76 peers lost, 80 diverged, 128+n signal.\n";
+  return stream.str();
+}
+
+std::string equivalent_command(const TrainCommandLine& line) {
+  const TrainOptions& o = line.options;
+  std::vector<std::string> words = {"yolodist",     "train",
+                                    "--data",       o.data,
+                                    "--cfg",        o.cfg,
+                                    "--weights",    o.weights,
+                                    "--imgsz",      std::to_string(o.imgsz_px),
+                                    "--batch-size", std::to_string(o.global_batch),
+                                    "--epochs",     std::to_string(o.epochs)};
+  const std::set<std::string> said = {"--data", "--cfg", "--weights", "--imgsz", "--batch-size", "--epochs"};
+  bool is_said = false;
+  for (const std::string& word : line.words) {
+    if (word.starts_with("--")) {
+      is_said = said.contains(word);
+    }
+    if (!is_said) {
+      words.push_back(word);
+    }
+  }
+  std::transform(words.begin(), words.end(), words.begin(), shell_word);
+  return join(words, " ");
+}
+
+std::string option_key(const std::string& name) {
+  if (name == "checkpoint-every") {
+    return "checkpoint_every_steps";
+  }
+  if (name == "no-augment") {
+    return "augment";
+  }
+  std::string key = name;
+  std::replace(key.begin(), key.end(), '-', '_');
+  return key;
+}
+
+std::string option_of_key(const std::string& key) {
+  if (key == "augment") {
+    return "no-augment";
+  }
+  std::string name = key;
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
+const std::vector<std::string>& later_commands() {
+  static const std::vector<std::string> commands = {"val",      "plan",   "detect",  "export", "prune",
+                                                    "diagnose", "doctor", "monitor", "stop",   "slurm"};
+  return commands;
+}
+
+}  // namespace yolodist::cli

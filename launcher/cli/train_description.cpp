@@ -1,0 +1,112 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/cli/train_description.h"
+
+#include <vector>
+
+namespace yolodist::cli {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr unsigned help_columns = 110;
+constexpr unsigned help_text_columns = 70;
+
+template <typename T>
+po::typed_value<T>* value(T& field, const char* placeholder) {
+  return po::value<T>(&field)->default_value(field)->value_name(placeholder);
+}
+
+po::typed_value<std::string>* text(std::string& field, const char* placeholder) {
+  return po::value<std::string>(&field)
+      ->default_value(field, field.empty() ? "''" : field)
+      ->value_name(placeholder);
+}
+
+po::typed_value<bool>* flag(bool& field) {
+  return po::bool_switch(&field);
+}
+
+po::options_description group(const char* caption) {
+  return po::options_description(caption, help_columns, help_text_columns);
+}
+
+void add(po::options_description& to, const char* name, const po::value_semantic* semantic,
+         const char* help) {
+  to.add_options()(name, semantic, help);
+}
+
+}  // namespace
+
+po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
+  o.hyp = "hyp.scratch-low";
+  po::options_description recipe = group("Recipe: what decides the result");
+  add(recipe, "weights", text(o.weights, "FILE"), "checkpoint to start from; '' = from scratch");
+  add(recipe, "cfg", text(o.cfg, "NAME|FILE"), "model: a shipped name (yolov5n) or a yaml (also --model)");
+  add(recipe, "data", text(o.data, "FILE"), "data set yaml; without it, the shipped sample");
+  add(recipe, "hyp", text(o.hyp, "NAME|FILE"), "hyperparameters: a shipped name or a yaml");
+  add(recipe, "epochs", value(o.epochs, "N"), "epochs in all");
+  add(recipe, "batch-size", value(o.global_batch, "N"), "pictures of all ranks an iteration (also --batch)");
+  add(recipe, "imgsz", text(t.imgsz, "PX"), "side in training and validation (also --img, --img-size)");
+  add(recipe, "single-cls", flag(o.single_cls), "treat all classes as one");
+  add(recipe, "optimizer", text(o.optimizer, "NAME"), "SGD, Adam or AdamW");
+  add(recipe, "cos-lr", flag(o.cos_lr), "cosine learning rate schedule instead of linear");
+  add(recipe, "label-smoothing", value(o.label_smoothing, "X"), "label smoothing epsilon");
+  add(recipe, "freeze",
+      po::value<std::vector<int>>(&o.freeze)->multitoken()->default_value(o.freeze, "0")->value_name("N ..."),
+      "one number: so many first layers are frozen; several: exactly these layers");
+  add(recipe, "freeze-bn", flag(o.freeze_bn), "batch norm statistics as loaded, not updated");
+  add(recipe, "seed", value(o.seed, "N"), "seed of weights, order and augmentation");
+  add(recipe, "bn-group", text(t.bn_group, "auto|K"),
+      "pictures a forward takes and batch norm averages over; auto = batch / ranks (also --micro-batch)");
+  add(recipe, "accumulate", text(t.accumulate, "auto|K"),
+      "iterations an optimizer step; auto = nominal batch 64, as YOLOv5");
+  add(recipe, "precision", text(o.precision, "NAME"), "auto, fp32, or fp64 (CPU, for exact comparisons)");
+  add(recipe, "noautoanchor", flag(o.no_autoanchor), "keep the model's anchors");
+  add(recipe, "no-augment", flag(t.no_augment), "no mosaic, warp, colour, flips: for exact comparisons");
+
+  po::options_description output = group("Output: what is written and when");
+  add(output, "project", text(o.project, "FOLDER"), "folder of the run directories");
+  add(output, "name", text(o.name, "NAME"), "run directory; name2, name3, … if it exists");
+  add(output, "exist-ok", flag(o.exist_ok), "use the run directory even if it exists");
+  add(output, "nosave", flag(o.no_save), "save only the final epoch");
+  add(output, "noval", flag(o.no_val), "validate only the final epoch");
+  add(output, "noplots", flag(o.no_plots), "no pictures in the run directory");
+  add(output, "patience", value(o.patience, "N"),
+      "epochs without improvement before stopping; 0 = never stop");
+  add(output, "save-period", value(o.save_period, "N"), "keep epochK.pt every so many epochs; below 1 = off");
+  add(output, "checkpoint-every", value(o.checkpoint_every_steps, "STEPS"),
+      "0 = each epoch and each 10 minutes");
+  add(output, "resume", po::value<std::string>(&t.resume)->value_name("[PATH]"),
+      "go on with a run directory or checkpoint; without a value, the newest run under --project");
+  add(output, "verbose", flag(o.verbose), "say more");
+
+  po::options_description execution = group("Execution: never changes the result beyond rounding");
+  add(execution, "device", text(o.device, "cpu|cuda|0,1"),
+      "'' = all visible GPUs, or the CPU if there is none");
+  add(execution, "ranks", value(o.ranks, "N"), "without mpirun: ranks to start; 0 = one a device");
+  add(execution, "shard", text(t.shard, "auto|6,6,2,2"), "pictures of the global batch for each rank");
+  add(execution, "threads", value(o.threads, "N"),
+      "compute threads a rank; 0 = allowed cores / ranks of the host");
+  add(execution, "workers", value(o.workers, "N"), "decoding threads a rank, at most");
+  add(execution, "val-batch", value(o.val_batch, "N"), "pictures a validation group; 0 = twice the batch");
+  add(execution, "max-steps", value(o.max_steps, "N"),
+      "save and stop after so many optimizer steps of the run; 0 = off");
+  add(execution, "max-iterations", value(o.max_iterations, "N"),
+      "save and stop after so many iterations of the run; 0 = off");
+  add(execution, "worker-prefix", text(o.worker_prefix, "'CMD ...'"),
+      "put before the worker: gdb, nsys, apptainer exec");
+
+  po::options_description other = group("Other");
+  add(other, "help", flag(t.help), "this text");
+  add(other, "version", flag(t.version), "versions of this program and its libraries");
+
+  po::options_description all = group(
+      "yolodist train [options]\n\n"
+      "Trains YOLOv5. Options keep YOLOv5's names; unique beginnings are enough.\n"
+      "Start several ranks with mpirun or srun, or with --ranks or --device 0,1");
+  all.add(recipe).add(output).add(execution).add(other);
+  return all;
+}
+
+}  // namespace yolodist::cli

@@ -1,0 +1,255 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/commands/prepare_run.h"
+
+#include <array>
+#include <ctime>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "common/config/data_set.h"
+#include "common/config/hyperparameters.h"
+#include "common/config/share_folder.h"
+#include "common/model_spec/model_spec.h"
+#include "common/run/run_directory.h"
+#include "launcher/cli/version.h"
+#include "launcher/device/host.h"
+#include "launcher/mpi/launch_environment.h"
+
+namespace yolodist::commands {
+namespace {
+
+namespace fs = std::filesystem;
+using config::TrainOptions;
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+std::string absolute(const std::string& path) {
+  return fs::absolute(path).lexically_normal().string();
+}
+
+// A shipped name stays a name, so that a run goes on under another installation; a file becomes absolute.
+std::string shipped_name_or_path(const std::string& given, const char* kind) {
+  const fs::path found = config::find_shipped(given, kind);
+  std::error_code ignored;
+  const bool is_shipped = fs::equivalent(found.parent_path(), config::share_folder() / kind, ignored);
+  return is_shipped ? found.stem().string() : absolute(found.string());
+}
+
+std::string found_weights(const std::string& weights) {
+  std::error_code ignored;
+  if (fs::is_regular_file(weights, ignored)) {
+    return absolute(weights);
+  }
+  const std::string name = fs::path(weights).filename().string();
+  for (const char* size : {"n", "s", "m", "l", "x"}) {
+    for (const char* p6 : {"", "6"}) {
+      if (name == cat("yolov5", size, p6, ".pt")) {
+        const std::string address =
+            cat("https://github.com/ultralytics/yolov5/releases/download/v7.0/", name);
+        throw DataError(cat("--weights ", weights, ": no such file"),
+                        cat("Official weights: curl -L -o ", weights, " ", address));
+      }
+    }
+  }
+  throw DataError(cat("--weights ", weights, ": no such file"),
+                  "For training from scratch: --weights '' --cfg yolov5n.");
+}
+
+void resolve_paths(TrainOptions& o) {
+  o.data = absolute(o.data);
+  o.hyp = shipped_name_or_path(o.hyp, "hyps");
+  o.cfg = o.cfg.empty() ? "" : shipped_name_or_path(o.cfg, "models");
+  o.weights = o.weights.empty() ? "" : found_weights(o.weights);
+}
+
+// Reads what the workers will read, so that a mistake ends the job before they start.
+void check_files(const TrainOptions& o) {
+  const config::DataSet data = config::read_data_set(o.data, o.single_cls);
+  config::read_hyperparameters(config::find_shipped(o.hyp, "hyps"));
+  if (!o.cfg.empty()) {
+    // The data set says how many classes there are, as in YOLOv5.
+    model_spec::read_model_spec(config::find_shipped(o.cfg, "models"), data.class_count());
+  }
+}
+
+void check_shard(const TrainOptions& o, int world_size) {
+  if (!o.shard.empty() && static_cast<int>(o.shard.size()) != world_size) {
+    throw UsageError(cat("--shard is for ", o.shard.size(), " ranks, but there are ", world_size),
+                     "Give one number a rank, or leave it out for even shards.");
+  }
+}
+
+std::string now_text() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  std::array<char, 64> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S%z", &local);
+  return text.data();
+}
+
+void write_run(const run::RunDirectory& directory, const TrainOptions& options, int world_size,
+               const std::string& started, int resumed_count) {
+  const cli::BuildVersions& build = cli::build_versions();
+  ordered_json document;
+  document["versions"] = {{"yolodist", build.yolodist}, {"git", build.git},
+                          {"libtorch", build.libtorch}, {"cuda", build.cuda},
+                          {"nccl", build.nccl},         {"mpi", mpi::library_version()}};
+  document["started"] = started;
+  document["host"] = device::host_name();
+  document["world_size"] = world_size;
+  document["resumed_count"] = resumed_count;
+  document["options"] = config::to_json(options);
+  run::write_run_yaml(directory, document);
+}
+
+RunPlan prepare_fresh(const cli::TrainCommandLine& line, int world_size) {
+  RunPlan plan;
+  plan.options = resolve_fresh(line, world_size);
+  if (line.is_sample) {
+    cli::TrainCommandLine whole = line;
+    whole.options = plan.options;
+    log::info(cat("no --data: the shipped sample. This stands for\n  ", cli::equivalent_command(whole)));
+  }
+  std::string name = plan.options.name;
+  if (name == "cfg" && !plan.options.cfg.empty()) {
+    name = fs::path(plan.options.cfg).stem().string();  // as YOLOv5
+  }
+  plan.options.name = name;
+  plan.options.project = absolute(plan.options.project);
+  const run::RunDirectory directory =
+      run::create_run_directory(plan.options.project, name, plan.options.exist_ok);
+  plan.run_directory = absolute(directory.root.string());
+  plan.run_token = run::claim_run(directory);
+  write_run(directory, plan.options, world_size, now_text(), 0);
+  return plan;
+}
+
+RunPlan prepare_resumed(const cli::TrainCommandLine& line, int world_size) {
+  const run::RunDirectory directory = run::find_run_to_resume(line.options.resume_from, line.options.project);
+  const json document = run::read_run_yaml(directory);
+  if (!document.contains("options")) {
+    throw DataError(cat(directory.run_yaml().string(), ": no options"),
+                    "This is not the run.yaml of a training run.");
+  }
+  RunPlan plan;
+  plan.options = resolve_resumed(config::train_options_from_json(document.at("options")), line, world_size);
+  check_files(plan.options);
+  plan.run_directory = absolute(directory.root.string());
+  const fs::path named = line.options.resume_from;
+  std::error_code ignored;
+  if (named.extension() == ".pt" && fs::is_regular_file(named, ignored)) {
+    plan.resume_checkpoint = absolute(named.string());
+  } else if (fs::is_regular_file(directory.weights_last(), ignored)) {
+    plan.resume_checkpoint = absolute(directory.weights_last().string());
+  }
+  log::info(plan.resume_checkpoint.empty()
+                ? cat("resuming ", plan.run_directory, ": it has no checkpoint yet, so it starts afresh")
+                : cat("resuming from ", plan.resume_checkpoint));
+  plan.run_token = run::claim_run(directory);
+  write_run(directory, plan.options, world_size, document.value("started", now_text()),
+            document.value("resumed_count", 0) + 1);
+  return plan;
+}
+
+}  // namespace
+
+config::TrainOptions resolve_fresh(const cli::TrainCommandLine& line, int world_size) {
+  TrainOptions o = line.options;
+  if (line.is_sample) {
+    o.data = (config::share_folder() / "sample" / "sample.yaml").string();
+  }
+  resolve_paths(o);
+  check_shard(o, world_size);
+  check_files(o);
+  o.ranks = world_size;
+  if (o.bn_group == 0) {
+    o.bn_group = (o.global_batch + world_size - 1) / world_size;
+  }
+  return o;
+}
+
+config::TrainOptions resolve_resumed(const config::TrainOptions& stored, const cli::TrainCommandLine& line,
+                                     int world_size) {
+  // How it is executed is a matter of this start; the rest is as stored unless said otherwise now.
+  TrainOptions base = stored;
+  base.device = line.options.device;
+  base.threads = line.options.threads;
+  base.shard = line.options.shard;
+  base.max_steps = line.options.max_steps;
+  base.max_iterations = line.options.max_iterations;
+  base.worker_prefix = line.options.worker_prefix;
+  base.verbose = line.options.verbose;
+  base.resume = true;
+  base.resume_from = line.options.resume_from;
+  base.ranks = world_size;
+
+  TrainOptions said = line.options;
+  if (line.given.contains("data")) {
+    said.data = absolute(said.data);
+  }
+  if (line.given.contains("hyp")) {
+    said.hyp = shipped_name_or_path(said.hyp, "hyps");
+  }
+  if (line.given.contains("cfg") && !said.cfg.empty()) {
+    said.cfg = shipped_name_or_path(said.cfg, "models");
+  }
+  if (line.given.contains("weights") && !said.weights.empty()) {
+    said.weights = absolute(said.weights);
+  }
+  if (said.bn_group == 0) {
+    said.bn_group = stored.bn_group;  // auto: as the run began
+  }
+  ordered_json merged = config::to_json(base);
+  const ordered_json now = config::to_json(said);
+  for (const std::string& name : line.given) {
+    const bool is_place_of_run = name == "project" || name == "name" || name == "resume" || name == "ranks";
+    if (const std::string key = cli::option_key(name); !is_place_of_run && now.contains(key)) {
+      merged[key] = now.at(key);
+    }
+  }
+  const TrainOptions asked = config::train_options_from_json(merged);
+  std::vector<std::string> changed;
+  for (const std::string& key : config::recipe_differences(stored, asked)) {
+    changed.push_back(cat("--", cli::option_of_key(key), " was ",
+                          json(config::to_json(stored)).at(key).dump(), ", now ", merged.at(key).dump()));
+  }
+  if (!changed.empty()) {
+    throw UsageError(cat("--resume cannot change the recipe: ", join(changed, "; ")),
+                     "Leave it out to go on as the run began, or start a new run without --resume.");
+  }
+  check_shard(asked, world_size);
+  return asked;
+}
+
+RunPlan prepare_run(const cli::TrainCommandLine& line, int world_size) {
+  RunPlan plan = line.options.resume ? prepare_resumed(line, world_size) : prepare_fresh(line, world_size);
+  plan.share_folder = absolute(config::share_folder().string());
+  return plan;
+}
+
+std::string plan_to_text(const RunPlan& plan) {
+  const json document = {{"options", json(config::to_json(plan.options))},
+                         {"run_directory", plan.run_directory},
+                         {"run_token", plan.run_token},
+                         {"share_folder", plan.share_folder},
+                         {"resume_checkpoint", plan.resume_checkpoint}};
+  return document.dump();
+}
+
+RunPlan plan_from_text(const std::string& text) {
+  const json document = json::parse(text);
+  RunPlan plan;
+  plan.options = config::train_options_from_json(document.at("options"));
+  plan.run_directory = document.at("run_directory").get<std::string>();
+  plan.run_token = document.at("run_token").get<std::string>();
+  plan.share_folder = document.at("share_folder").get<std::string>();
+  plan.resume_checkpoint = document.at("resume_checkpoint").get<std::string>();
+  return plan;
+}
+
+}  // namespace yolodist::commands

@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/commands/start_mpirun.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "launcher/cli/options.h"
+#include "launcher/mpi/launch_environment.h"
+#include "launcher/supervise/signals.h"
+
+namespace yolodist::commands {
+namespace {
+
+std::string find_in_path(const std::string& program) {
+  const char* path = std::getenv("PATH");
+  for (const std::string& folder : split(path == nullptr ? "/usr/bin:/bin" : path, ':')) {
+    const std::string candidate = cat(folder.empty() ? "." : folder, "/", program);
+    if (access(candidate.c_str(), X_OK) == 0) {
+      return candidate;
+    }
+  }
+  throw DeviceUnavailable(cat("several ranks need ", program, ", which is not in PATH"),
+                          "Load the MPI module, or add its bin folder to PATH.");
+}
+
+// Nothing of MPI and no thread is there yet, so fork is safe, and it is the way to PR_SET_PDEATHSIG.
+pid_t start(const std::string& program, std::vector<std::string>& words) {
+  std::vector<char*> arguments;
+  for (std::string& word : words) {
+    arguments.push_back(word.data());
+  }
+  arguments.push_back(nullptr);
+  const pid_t parent = getpid();
+  const pid_t pid = fork();
+  if (pid != 0) {
+    return pid;
+  }
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  // A group of its own: Ctrl-C at the terminal comes to us only. It must not read the terminal then.
+  setpgid(0, 0);
+  const int nothing = open("/dev/null", O_RDONLY);
+  if (nothing >= 0) {
+    dup2(nothing, STDIN_FILENO);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (getppid() == parent) {
+    execv(program.c_str(), arguments.data());
+  }
+  _exit(to_int(ExitCode::no_device));
+}
+
+int exit_code_of(int status) {
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+}  // namespace
+
+int run_under_mpirun(int ranks, const std::vector<std::string>& words) {
+  std::vector<std::string> command = mpi::mpirun_words(ranks);
+  const std::string mpirun = find_in_path(command.front());
+  command.push_back(std::filesystem::read_symlink("/proc/self/exe").string());
+  command.insert(command.end(), words.begin(), words.end());
+  for (const std::string& variable : mpi::mpirun_variables()) {
+    const size_t equals = variable.find('=');
+    setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), /*overwrite=*/0);
+  }
+  std::vector<std::string> shown = command;
+  for (std::string& word : shown) {
+    word = cli::shell_word(word);
+  }
+  log::info(cat("starting ", ranks, " ranks: ", join(shown, " ")));
+
+  supervise::SignalQueue signals;
+  const pid_t pid = start(mpirun, command);
+  if (pid < 0) {
+    throw InternalError(cat("cannot start mpirun: ", errno_text(errno)));
+  }
+  int interrupts = 0;
+  while (true) {
+    pollfd descriptor = {signals.descriptor(), POLLIN, 0};
+    poll(&descriptor, 1, -1);
+    while (const std::optional<int> number = signals.next()) {
+      int status = 0;
+      if (*number == SIGCHLD) {
+        if (waitpid(pid, &status, WNOHANG) == pid) {
+          return interrupts > 1 ? 128 + SIGINT : exit_code_of(status);
+        }
+        continue;
+      }
+      interrupts += *number == SIGINT ? 1 : 0;
+      kill(pid, interrupts > 1 ? SIGTERM : SIGUSR1);
+    }
+  }
+}
+
+}  // namespace yolodist::commands

@@ -1,0 +1,189 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/device/cuda_inventory.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "common/base/text.h"
+
+namespace yolodist::device {
+namespace {
+
+// The part of NVML's stable C interface that is used here, written from its reference manual.
+using NvmlDevice = void*;
+struct NvmlMemory {
+  unsigned long long total, free, used;  // bytes
+};
+struct NvmlPciInfo {
+  char legacy_bus_id[16];
+  unsigned int domain, bus, device, pci_device_id, pci_subsystem_id;
+  char bus_id[32];
+};
+constexpr int nvml_success = 0;
+constexpr unsigned int text_bytes = 96;
+
+class Nvml {
+ public:
+  explicit Nvml(const std::string& library) : library_(dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+    if (library_ == nullptr) {
+      problem_ = cat("no NVIDIA driver (", library, " not found)");
+      return;
+    }
+    const bool complete = load(init_, "nvmlInit_v2") && load(shutdown_, "nvmlShutdown") &&
+                          load(error_text_, "nvmlErrorString") && load(count_, "nvmlDeviceGetCount_v2") &&
+                          load(by_index_, "nvmlDeviceGetHandleByIndex_v2") &&
+                          load(by_uuid_, "nvmlDeviceGetHandleByUUID") && load(uuid_, "nvmlDeviceGetUUID") &&
+                          load(pci_, "nvmlDeviceGetPciInfo_v3") && load(name_, "nvmlDeviceGetName") &&
+                          load(memory_, "nvmlDeviceGetMemoryInfo");
+    if (!complete) {
+      problem_ = cat(library, " is too old: ", missing_, " is missing");
+      return;
+    }
+    load(parent_of_slice_, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle");  // drivers from 450 on
+    load(index_, "nvmlDeviceGetIndex");
+    if (const int result = init_(); result != nvml_success) {
+      problem_ = cat("the NVIDIA driver does not answer (", error_text_(result), ")");
+      return;
+    }
+    is_open_ = true;
+  }
+  ~Nvml() {
+    if (is_open_) {
+      shutdown_();
+    }
+    if (library_ != nullptr) {
+      dlclose(library_);
+    }
+  }
+  Nvml(const Nvml&) = delete;
+  Nvml& operator=(const Nvml&) = delete;
+
+  const std::string& problem() const { return problem_; }
+
+  std::vector<CudaDevice> all() const {
+    std::vector<CudaDevice> devices;
+    unsigned int count = 0;
+    count_(&count);
+    for (unsigned int i = 0; i < count; ++i) {
+      NvmlDevice handle = nullptr;
+      // A card that is lost or that the container may not see is left out, as CUDA does.
+      if (by_index_(i, &handle) == nvml_success) {
+        devices.push_back(describe(handle, handle, static_cast<int>(i)));
+      }
+    }
+    return devices;
+  }
+
+  std::optional<CudaDevice> slice(const std::string& uuid) const {
+    NvmlDevice handle = nullptr, parent = nullptr;
+    if (parent_of_slice_ == nullptr || by_uuid_(uuid.c_str(), &handle) != nvml_success ||
+        parent_of_slice_(handle, &parent) != nvml_success) {
+      return std::nullopt;
+    }
+    unsigned int index = 0;
+    if (index_ != nullptr) {
+      index_(parent, &index);
+    }
+    return describe(handle, parent, static_cast<int>(index));
+  }
+
+ private:
+  template <typename Function>
+  bool load(Function& function, const char* name) {
+    function = reinterpret_cast<Function>(dlsym(library_, name));
+    if (function == nullptr) {
+      missing_ = name;
+    }
+    return function != nullptr;
+  }
+
+  CudaDevice describe(NvmlDevice handle, NvmlDevice card, int index) const {
+    CudaDevice device;
+    device.index = index;
+    std::array<char, text_bytes> text{};
+    if (uuid_(handle, text.data(), text_bytes) == nvml_success) {
+      device.uuid = text.data();
+    }
+    if (name_(handle, text.data(), text_bytes) == nvml_success) {
+      device.name = text.data();
+    }
+    NvmlPciInfo pci{};
+    if (pci_(card, &pci) == nvml_success) {
+      device.pci = pci.bus_id;
+    }
+    NvmlMemory memory{};
+    if (memory_(handle, &memory) == nvml_success) {
+      device.memory = {static_cast<int64_t>(memory.total)};
+    }
+    return device;
+  }
+
+  void* library_ = nullptr;
+  std::string problem_, missing_;
+  bool is_open_ = false;
+  int (*init_)() = nullptr;
+  int (*shutdown_)() = nullptr;
+  const char* (*error_text_)(int) = nullptr;
+  int (*count_)(unsigned int*) = nullptr;
+  int (*by_index_)(unsigned int, NvmlDevice*) = nullptr;
+  int (*by_uuid_)(const char*, NvmlDevice*) = nullptr;
+  int (*uuid_)(NvmlDevice, char*, unsigned int) = nullptr;
+  int (*pci_)(NvmlDevice, NvmlPciInfo*) = nullptr;
+  int (*name_)(NvmlDevice, char*, unsigned int) = nullptr;
+  int (*memory_)(NvmlDevice, NvmlMemory*) = nullptr;
+  int (*parent_of_slice_)(NvmlDevice, NvmlDevice*) = nullptr;
+  int (*index_)(NvmlDevice, unsigned int*) = nullptr;
+};
+
+std::optional<CudaDevice> find(const Nvml& nvml, const std::vector<CudaDevice>& all,
+                               const std::string& entry) {
+  if (entry.starts_with("MIG-")) {
+    return nvml.slice(entry);
+  }
+  if (entry.starts_with("GPU-")) {
+    const auto named = [&](const CudaDevice& device) { return device.uuid.starts_with(entry); };
+    const auto first = std::find_if(all.begin(), all.end(), named);
+    return first == all.end() ? std::nullopt : std::optional(*first);
+  }
+  int index = -1;
+  const auto result = std::from_chars(entry.data(), entry.data() + entry.size(), index);
+  const bool is_number = result.ec == std::errc() && result.ptr == entry.data() + entry.size();
+  const auto first =
+      std::find_if(all.begin(), all.end(), [&](const CudaDevice& device) { return device.index == index; });
+  return !is_number || first == all.end() ? std::nullopt : std::optional(*first);
+}
+
+}  // namespace
+
+CudaInventory read_cuda_inventory(const std::optional<std::string>& visible, const std::string& library) {
+  const Nvml nvml(library);
+  if (!nvml.problem().empty()) {
+    return {{}, nvml.problem()};
+  }
+  const std::vector<CudaDevice> all = nvml.all();
+  if (all.empty()) {
+    return {{}, "the NVIDIA driver knows no device here"};
+  }
+  if (!visible) {
+    return {all, ""};
+  }
+  CudaInventory inventory;
+  for (const std::string& part : split(*visible, ',')) {
+    const std::optional<CudaDevice> device = find(nvml, all, trimmed(part));
+    if (!device) {
+      break;
+    }
+    inventory.devices.push_back(*device);
+  }
+  if (inventory.devices.empty()) {
+    inventory.problem =
+        cat("CUDA_VISIBLE_DEVICES='", *visible, "' leaves none of the ", all.size(), " devices");
+  }
+  return inventory;
+}
+
+}  // namespace yolodist::device

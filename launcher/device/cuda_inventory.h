@@ -1,0 +1,33 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/bytes.h"
+
+namespace yolodist::device {
+
+struct CudaDevice {
+  int index = 0;     // nvidia-smi's number (of the card, for a slice of a card)
+  std::string uuid;  // "GPU-…", or "MIG-…" for a slice
+  std::string pci;   // "00000000:65:00.0"
+  std::string name;
+  Bytes memory;  // of the whole card or slice
+};
+
+struct CudaInventory {
+  std::vector<CudaDevice> devices;  // those that CUDA_VISIBLE_DEVICES leaves, in its order
+  std::string problem;              // why there is none: "no NVIDIA driver (libnvidia-ml.so.1 not found)"
+};
+
+// Asks the driver through NVML, loaded at run time: no CUDA is opened, and nothing of it is needed to build.
+// `visible` is CUDA_VISIBLE_DEVICES, nothing if unset; numbers, UUIDs or beginnings of UUIDs; as in CUDA, the
+// list ends at the first entry that does not exist.
+CudaInventory read_cuda_inventory(const std::optional<std::string>& visible,
+                                  const std::string& library = "libnvidia-ml.so.1");
+
+}  // namespace yolodist::device

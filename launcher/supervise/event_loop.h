@@ -1,0 +1,90 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <optional>
+#include <vector>
+
+#include "launcher/mpi/control_channel.h"
+#include "launcher/mpi/host_collectives.h"
+#include "launcher/supervise/failure.h"
+#include "launcher/supervise/launcher_messages.h"
+#include "launcher/supervise/supervisor.h"
+
+namespace yolodist::supervise {
+
+// How long to sleep between looks at MPI: short while something has just begun, longer while it takes long,
+// so that waiting costs next to nothing and a transfer that is about to finish is noticed soon.
+class SleepRhythm {
+ public:
+  void something_happened() { since_ = std::chrono::steady_clock::now(); }
+  std::chrono::nanoseconds next() const;
+
+ private:
+  std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
+};
+
+// The one loop of an attempt. See supervisor.h for what it promises.
+class EventLoop {
+ public:
+  EventLoop(mpi::Session& session, SignalQueue& signals, const Attempt& attempt, const Limits& limits);
+  Outcome run();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // What comes in.
+  void take_signals();
+  void take_worker_messages();
+  void take(const protocol::Hello& message);
+  void take(const protocol::Resize& message);
+  void take(const protocol::Collective& message);
+  void take(const protocol::Progress& message);
+  void take(const protocol::Failure& message);
+  void take(const protocol::Done& message);
+  void take_finished_collectives();
+  void take_peer_messages();
+  void take_worker_end();
+
+  // What follows from it.
+  void start_worker();
+  void fail(run::FailureReport report);
+  void end_worker();
+  void keep_deadlines();
+  void announce_end(int exit_code, std::optional<run::FailureReport> report);
+  bool all_ended() const;
+  void start_missing_collectives();
+  Outcome outcome() const;
+  [[noreturn]] void give_up(const std::string& why);
+  std::vector<run::FailureReport> reports() const;
+  void sleep();
+
+  mpi::Session& session_;
+  SignalQueue& signals_;
+  const Attempt& attempt_;
+  const Limits limits_;
+  mpi::HostCollectives collectives_;
+  mpi::ControlChannel control_;
+  WorkerRecord record_;
+  std::optional<workers::WorkerProcess> worker_;
+  SleepRhythm rhythm_;
+
+  bool failing_ = false;                           // here or elsewhere: no new collectives, all workers end
+  std::optional<run::FailureReport> own_failure_;  // of this rank
+  std::vector<run::FailureReport> peer_failures_;
+  std::vector<std::optional<PeerEnded>> ended_;  // by rank
+  std::string stop_reason_;                      // the last signal that asked to stop
+  int interrupts_ = 0;
+  bool collectives_complete_ = false;  // the missing ones have been started
+
+  // Moments; nothing = not reached yet.
+  Clock::time_point started_at_ = Clock::now();
+  std::optional<Clock::time_point> said_end_at_;    // done or failure message of the worker
+  std::optional<Clock::time_point> terminated_at_;  // SIGTERM sent
+  std::optional<Clock::time_point> failing_at_;
+  std::optional<Clock::time_point> announced_at_;
+};
+
+}  // namespace yolodist::supervise

@@ -1,0 +1,42 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include <opencv2/core.hpp>
+
+#include "worker/data/decode_failures.h"
+#include "worker/data/index.h"
+
+namespace yolodist::data {
+
+// One thread a call and quiet logs: parallelism comes from the loader's threads. Called by everything here
+// that decodes; calling it again does nothing.
+void prepare_opencv();
+
+struct DecodeResult {
+  std::optional<cv::Mat> picture;  // BGR, 8 bits, turned as EXIF says
+  std::string reason;              // why there is none
+};
+
+// Same pixels as cv::imread(path, cv::IMREAD_COLOR). Never throws for what a file can hold.
+DecodeResult decode_picture(const std::filesystem::path& path);
+
+// The picture with its longer side at `side_px`: sizes rounded up, bilinear if `augment` or if it grows, else
+// by area. A picture that already fits is not copied. Source: yolov5 7.0.14 utils/dataloaders.py,
+// LoadImagesAndLabels.load_image (v7.0 rounds down).
+cv::Mat resized_to_side(const cv::Mat& picture, int side_px, bool augment);
+
+// A picture of the index at the training or validation side.
+struct LoadedPicture {
+  cv::Mat image;
+  int native_height_px = 0, native_width_px = 0;
+  bool is_readable = true;  // false: grey 114 in the size that the index has, and no labels
+};
+LoadedPicture load_picture(const Index& index, int picture_index, int side_px, bool augment,
+                           DecodeFailures* failures);
+
+}  // namespace yolodist::data

@@ -1,0 +1,102 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/model/batch_norm.h"
+
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+
+#include "common/base/error.h"
+
+namespace yolodist::model {
+
+using Role = model_spec::StateEntry::Role;
+
+BatchNormTable::BatchNormTable(const std::vector<model_spec::StateEntry>& entries) {
+  const std::string suffix = ".running_mean";
+  for (const auto& entry : entries) {
+    if (entry.role == Role::bn_mean) {
+      const std::string name = entry.name.substr(0, entry.name.size() - suffix.size());
+      places[name] = {static_cast<int>(names.size()), channel_count, entry.shape.at(0)};
+      names.push_back(name);
+      channel_count += entry.shape.at(0);
+    }
+  }
+}
+
+BatchNormRecord::BatchNormRecord(const BatchNormTable& table, at::ScalarType dtype)
+    : mean(at::zeros({table.channel_count}, at::TensorOptions().dtype(dtype))),
+      variance(at::zeros({table.channel_count}, at::TensorOptions().dtype(dtype))),
+      value_count(table.names.size(), 0) {}
+
+size_t row_length(const BatchNormTable& table) {
+  return static_cast<size_t>(table.channel_count) * 2 + table.names.size();
+}
+
+std::vector<double> to_row(const BatchNormRecord& record) {
+  const at::Tensor mean = record.mean.to(at::kDouble), variance = record.variance.to(at::kDouble);
+  std::vector<double> row(mean.const_data_ptr<double>(), mean.const_data_ptr<double>() + mean.numel());
+  row.insert(row.end(), variance.const_data_ptr<double>(),
+             variance.const_data_ptr<double>() + variance.numel());
+  row.insert(row.end(), record.value_count.begin(), record.value_count.end());
+  return row;
+}
+
+namespace {
+
+// Mean and unbiased variance of the union of groups, each given by mean, unbiased variance and count.
+struct Pooled {
+  double mean = 0, variance = 0;
+};
+
+Pooled pool(const std::vector<std::vector<double>>& rows, size_t mean_at, size_t variance_at,
+            size_t count_at) {
+  if (rows.size() == 1) {
+    return {rows[0][mean_at], rows[0][variance_at]};
+  }
+  double total = 0, mean = 0, squares = 0;
+  for (const auto& row : rows) {
+    total += row[count_at];
+    mean += row[count_at] * row[mean_at];
+  }
+  mean /= total;
+  for (const auto& row : rows) {
+    const double count = row[count_at], shift = row[mean_at] - mean;
+    squares += row[variance_at] * std::max(count - 1, 0.0) + count * shift * shift;
+  }
+  return {mean, squares / std::max(total - 1, 1.0)};
+}
+
+template <typename Scalar>
+void move_towards(const at::Tensor& running, int64_t channel, double batch_value) {
+  Scalar& value = running.mutable_data_ptr<Scalar>()[channel];
+  value = static_cast<Scalar>((1 - bn_momentum) * static_cast<double>(value) + bn_momentum * batch_value);
+}
+
+}  // namespace
+
+void update_running_statistics(const StateDict& state, const BatchNormTable& table,
+                               const std::vector<std::vector<double>>& rows) {
+  check(!rows.empty(), "batch norm statistics of at least one group");
+  const size_t channels = static_cast<size_t>(table.channel_count);
+  for (const std::string& name : table.names) {
+    const auto& place = table.places.at(name);
+    const at::Tensor& mean = state.at(name + ".running_mean");
+    const at::Tensor& variance = state.at(name + ".running_var");
+    for (int64_t c = 0; c < place.channels; ++c) {
+      const size_t at_channel = static_cast<size_t>(place.offset + c);
+      const Pooled pooled =
+          pool(rows, at_channel, channels + at_channel, 2 * channels + static_cast<size_t>(place.index));
+      if (mean.scalar_type() == at::kDouble) {
+        move_towards<double>(mean, c, pooled.mean);
+        move_towards<double>(variance, c, pooled.variance);
+      } else {
+        move_towards<float>(mean, c, pooled.mean);
+        move_towards<float>(variance, c, pooled.variance);
+      }
+    }
+    *state.at(name + ".num_batches_tracked").mutable_data_ptr<int64_t>() += 1;
+  }
+}
+
+}  // namespace yolodist::model

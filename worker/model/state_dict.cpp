@@ -1,0 +1,51 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/model/state_dict.h"
+
+#include <ATen/core/TensorBase.h>
+#include <ATen/ops/zeros.h>
+
+#include "common/base/error.h"
+#include "common/base/text.h"
+
+namespace yolodist::model {
+
+using Role = model_spec::StateEntry::Role;
+
+StateDict::StateDict(const std::vector<model_spec::StateEntry>& entries, at::ScalarType dtype)
+    : entries_(entries) {
+  tensors_.reserve(entries_.size());
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const auto type = entries_[i].role == Role::bn_count ? at::kLong : dtype;
+    tensors_.push_back(at::zeros(entries_[i].shape, at::TensorOptions().dtype(type)));
+    index_.emplace(entries_[i].name, i);
+  }
+}
+
+const at::Tensor& StateDict::at(const std::string& name) const {
+  const auto found = index_.find(name);
+  check(found != index_.end(), cat("the state dict has no entry ", name));
+  return tensors_[found->second];
+}
+
+StateDict StateDict::clone() const {
+  StateDict copy = *this;
+  for (at::Tensor& tensor : copy.tensors_) {
+    tensor = tensor.detach().clone();
+  }
+  return copy;
+}
+
+uint64_t fingerprint(const StateDict& state) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (size_t i = 0; i < state.size(); ++i) {
+    const at::Tensor tensor = state[i].detach().contiguous();
+    const auto* bytes = static_cast<const unsigned char*>(tensor.const_data_ptr());
+    for (size_t k = 0; k < tensor.nbytes(); ++k) {
+      hash = (hash ^ bytes[k]) * 0x100000001b3;
+    }
+  }
+  return hash;
+}
+
+}  // namespace yolodist::model

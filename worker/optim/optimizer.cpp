@@ -1,0 +1,115 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/optim/optimizer.h"
+
+#include <ATen/ops/_fused_adam.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/_fused_sgd.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/norm.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "common/base/error.h"
+#include "common/base/text.h"
+
+namespace yolodist::optim {
+
+Rule rule_named(const std::string& name) {
+  if (name == "SGD") {
+    return Rule::sgd;
+  }
+  if (name == "Adam") {
+    return Rule::adam;
+  }
+  if (name == "AdamW") {
+    return Rule::adamw;
+  }
+  throw UsageError(cat("--optimizer: there is no '", name, "'"), "Choose SGD, Adam or AdamW.");
+}
+
+Optimizer::Optimizer(const Settings& settings, std::array<std::vector<Parameter>, group_count> parameters)
+    : settings_(settings), parameters_(std::move(parameters)) {
+  for (size_t g = 0; g < group_count; ++g) {
+    for (const Parameter& parameter : parameters_[g]) {
+      check(parameter.value.strides() == parameter.gradient.strides(),
+            cat("parameter and gradient of ", parameter.name, " have equal strides"));
+      GroupTensors& group = groups_[g];
+      group.values.push_back(parameter.value);
+      group.gradients.push_back(parameter.gradient);
+      group.first.push_back(at::zeros_like(parameter.gradient));
+      check(group.first.back().strides() == parameter.value.strides(),
+            "optimizer state has the parameter's strides");
+      if (settings_.rule != Rule::sgd) {
+        group.second.push_back(at::zeros_like(parameter.gradient));
+        group.steps.push_back(at::zeros({}, at::TensorOptions().dtype(at::kFloat)));
+      }
+    }
+  }
+}
+
+void Optimizer::step(const std::array<double, group_count>& lr, double momentum) {
+  const c10::NoGradGuard no_grad;
+  for (size_t g = 0; g < group_count; ++g) {
+    GroupTensors& group = groups_[g];
+    if (group.values.empty()) {
+      continue;
+    }
+    const double decay = g == static_cast<size_t>(Group::decayed_weight) ? settings_.weight_decay : 0.0;
+    if (settings_.rule == Rule::sgd) {
+      at::_fused_sgd_(group.values, group.gradients, group.first, decay, momentum, lr[g], /*dampening=*/0.0,
+                      /*nesterov=*/true, /*maximize=*/false, /*is_first_step=*/false);
+      continue;
+    }
+    for (at::Tensor& count : group.steps) {
+      count.add_(1);
+    }
+    if (settings_.rule == Rule::adam) {
+      at::_fused_adam_(group.values, group.gradients, group.first, group.second, {}, group.steps, lr[g], momentum,
+                       settings_.beta2, decay, settings_.eps, /*amsgrad=*/false, /*maximize=*/false);
+    } else {
+      at::_fused_adamw_(group.values, group.gradients, group.first, group.second, {}, group.steps, lr[g], momentum,
+                        settings_.beta2, decay, settings_.eps, /*amsgrad=*/false, /*maximize=*/false);
+    }
+  }
+}
+
+std::map<std::string, std::vector<std::pair<std::string, at::Tensor>>> Optimizer::state() const {
+  std::map<std::string, std::vector<std::pair<std::string, at::Tensor>>> result;
+  for (size_t g = 0; g < group_count; ++g) {
+    for (size_t i = 0; i < parameters_[g].size(); ++i) {
+      const std::string& name = parameters_[g][i].name;
+      if (settings_.rule == Rule::sgd) {
+        result["momentum"].emplace_back(name, groups_[g].first[i]);
+      } else {
+        result["exp_avg"].emplace_back(name, groups_[g].first[i]);
+        result["exp_avg_sq"].emplace_back(name, groups_[g].second[i]);
+        result["step"].emplace_back(name, groups_[g].steps[i]);
+      }
+    }
+  }
+  return result;
+}
+
+double clip_gradients(const std::vector<at::Tensor>& gradients, double max_norm) {
+  const c10::NoGradGuard no_grad;
+  double squares = 0;
+  for (const at::Tensor& gradient : gradients) {
+    const double norm = at::norm(gradient).item<double>();
+    squares += norm * norm;
+  }
+  const double total = std::sqrt(squares);
+  const double scale = max_norm / (total + 1e-6);  // the same guard as torch's clip_grad_norm_
+  if (scale < 1) {
+    for (const at::Tensor& gradient : gradients) {
+      at::Tensor(gradient).mul_(scale);
+    }
+  }
+  return total;
+}
+
+}  // namespace yolodist::optim

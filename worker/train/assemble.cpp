@@ -1,0 +1,240 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/train/assemble.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "common/base/atomic_file.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "common/config/share_folder.h"
+#include "common/model_spec/model_spec.h"
+#include "worker/data/sampler.h"
+#include "worker/model/initialise.h"
+#include "worker/model/summary.h"
+#include "worker/telemetry/metrics_jsonl.h"
+#include "worker/telemetry/results_csv.h"
+#include "worker/train/saving.h"
+
+namespace yolodist::train {
+namespace {
+
+constexpr std::chrono::minutes peer_patience{10};
+
+at::ScalarType dtype_of(const std::string& precision, const std::string& device) {
+  if (precision == "auto" || precision == "fp32") {
+    return at::kFloat;
+  }
+  if (precision == "fp64" && device == "cpu") {
+    return at::kDouble;
+  }
+  throw UsageError(cat("--precision ", precision, " is not there on ", device),
+                   "Use auto, fp32, or on the CPU fp64.");
+}
+
+// YOLOv5 raises a side to a whole number of the largest stride.
+int fitting_side(int imgsz_px, int max_stride_px) {
+  const int stride = std::max(max_stride_px, 32);
+  const int side = std::max((imgsz_px + stride - 1) / stride * stride, 2 * stride);
+  if (side != imgsz_px) {
+    log::info(cat("--img ", imgsz_px, " is not a multiple of the model's largest stride ", stride,
+                  ": training at ", side));
+  }
+  return side;
+}
+
+data::Index scan(const Training& t, const std::vector<std::filesystem::path>& entries) {
+  data::ScanOptions options;
+  options.labels.class_count = t.data_set.class_count();
+  options.labels.data_file = t.data_set.file;
+  options.labels.single_cls = t.options.single_cls;
+  options.threads = std::max(1, t.threads);
+  return data::build_index(entries, options);
+}
+
+void read_data(Training& t) {
+  t.data_set = config::read_data_set(t.options.data, t.options.single_cls);
+  t.train_pictures = scan(t, t.data_set.train);
+  data::require_boxes(t.train_pictures, t.data_set.train);
+  t.val_pictures = scan(t, t.data_set.val);
+  t.decode_failures =
+      std::make_unique<data::DecodeFailures>([](const data::Picture& picture, const std::string& reason) {
+        log::warning(cat("data: ", picture.path.string(), " can no longer be read (", reason,
+                         "); a grey picture stands in for it"));
+      });
+  if (!t.is_leader()) {
+    return;
+  }
+  write_file_atomically(t.run.data_log(), data::scan_report(t.train_pictures.scan, "train") +
+                                              data::scan_report(t.val_pictures.scan, "val"));
+  for (const data::Index* index : {&t.train_pictures, &t.val_pictures}) {
+    const data::Scan& found = index->scan;
+    log::info(cat(index == &t.train_pictures ? "train: " : "val: ", index->pictures.size(), " pictures, ",
+                  index->box_count(), " boxes, ", found.missing + found.empty, " backgrounds"));
+    if (const std::string line = data::left_out_line(found); !line.empty()) {
+      log::warning(line);
+    }
+  }
+}
+
+void plan_validation(Training& t) {
+  std::vector<data::Shape> native;
+  for (const data::Picture& picture : t.val_pictures.pictures) {
+    native.push_back({picture.height_px, picture.width_px});
+  }
+  // Source: ultralytics/yolov5 v7.0 train.py: twice the training batch, padded by half a stride.
+  const int batch = t.options.val_batch > 0 ? t.options.val_batch : 2 * t.options.global_batch;
+  t.val_batches =
+      data::rect_batches(native, batch, t.imgsz_px, std::max(t.model->spec.max_stride_px(), 32), 0.5);
+}
+
+void build_model(Training& t, const std::optional<checkpoint::Checkpoint>& weights) {
+  const int classes = t.data_set.class_count();
+  model_spec::ModelSpec spec;
+  if (!t.options.cfg.empty()) {
+    spec = model_spec::read_model_spec(config::find_shipped(t.options.cfg, "models"), classes);
+  } else {
+    if (!weights || !weights->meta.contains("model_yaml")) {
+      throw UsageError(cat("--weights ", t.options.weights, " does not say which model it is of"),
+                       "Add --cfg, for example --cfg yolov5s.");
+    }
+    spec = model_spec::parse_model_spec(weights->meta.at("model_yaml").get<std::string>(), t.options.weights,
+                                        classes);
+  }
+  t.imgsz_px = fitting_side(t.options.imgsz_px, spec.max_stride_px());
+  t.model = std::make_unique<model::Model>(std::move(spec), t.dtype);
+  model::initialise(*t.model, static_cast<uint64_t>(t.options.seed));
+  if (t.is_leader()) {
+    log::info(model::summary(*t.model));
+  }
+  if (weights) {
+    const int taken = transfer(*t.model, *weights, /*skip_anchors=*/!t.options.cfg.empty());
+    if (t.is_leader()) {
+      log::info(cat("Transferred ", taken, "/", t.model->state.size(), " items from ", t.options.weights));
+    }
+  }
+  t.anchors = model::grid_anchors(*t.model);
+  t.scaled_hyp = config::scaled(t.hyp, t.model->spec.level_count(), classes, t.imgsz_px);
+}
+
+// The trainable parameters, with their gradients in the reducer's buckets, in the optimizer's groups.
+void build_optimizer(Training& t) {
+  const auto& entries = t.model->state.entries();
+  const std::vector<bool> frozen = optim::frozen_layers(t.options.freeze, t.model->spec.layers.size());
+  std::vector<size_t> trainable;
+  std::vector<at::Tensor> parameters;
+  size_t bytes = 0;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i].is_parameter() && !frozen[static_cast<size_t>(optim::layer_of(entries[i].name))]) {
+      t.model->state[i].requires_grad_(true);
+      trainable.push_back(i);
+      parameters.push_back(t.model->state[i]);
+      bytes += parameters.back().nbytes();
+    }
+  }
+  if (parameters.empty()) {
+    throw UsageError("--freeze freezes every layer", "Leave at least one layer to train.");
+  }
+  t.reducer = std::make_unique<parallel::BucketedReducer>(*t.communicator, parameters,
+                                                          parallel::default_bucket_bytes(bytes));
+  std::array<std::vector<optim::Parameter>, optim::group_count> groups;
+  for (size_t k = 0; k < trainable.size(); ++k) {
+    const auto& entry = entries[trainable[k]];
+    groups[static_cast<size_t>(optim::group_of(entry))].push_back(
+        {entry.name, parameters[k], t.reducer->gradient(k)});
+  }
+  if (t.is_leader()) {
+    log::info(cat("optimizer: ", t.options.optimizer, "(lr=", t.hyp.lr0, ") with parameter groups ",
+                  groups[2].size(), " weight(decay=0.0), ", groups[1].size(),
+                  " weight(decay=", t.schedule->scaled_weight_decay(), "), ", groups[0].size(), " bias"));
+  }
+  optim::Optimizer::Settings settings;
+  settings.rule = optim::rule_named(t.options.optimizer);
+  settings.weight_decay = t.schedule->scaled_weight_decay();
+  t.optimizer = std::make_unique<optim::Optimizer>(settings, std::move(groups));
+}
+
+void build_schedule(Training& t) {
+  optim::Schedule::Setup setup;
+  setup.hyp = t.hyp;
+  setup.epochs = t.options.epochs;
+  setup.batches_an_epoch = t.batches_an_epoch();
+  setup.global_batch = t.options.global_batch;
+  setup.cos_lr = t.options.cos_lr;
+  setup.adam = optim::rule_named(t.options.optimizer) != optim::Rule::sgd;
+  setup.accumulate = t.options.accumulate;
+  t.schedule = std::make_unique<optim::Schedule>(setup);
+}
+
+void resume(Training& t, const std::filesystem::path& file) {
+  restore(t, checkpoint::read_checkpoint(file), file);
+  if (!t.is_leader()) {
+    return;
+  }
+  telemetry::cut_results(t.run.results_csv(), t.state.epoch);
+  telemetry::cut_metrics(t.run.metrics_jsonl(), t.iteration());
+  log::info(cat("Resuming ", t.run.root.string(), " at epoch ", t.state.epoch, ", batch ", t.state.batch,
+                " (step ", t.state.step, ")"));
+}
+
+// Every rank has to start from the same data and weights; a difference is named before it can do harm.
+void compare_ranks(Training& t) {
+  const std::string mine = cat(t.picture_count(), " train pictures, ", t.val_pictures.pictures.size(),
+                               " val pictures, weights ", model::fingerprint(t.model->state));
+  const std::vector<std::string> all =
+      comm::all_gather_strings(*t.communicator, mine, Deadline::after(peer_patience));
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    if (all[rank] != all[0]) {
+      throw DataError(
+          cat("rank ", rank, " does not start from the same as rank 0: ", all[rank], " against ", all[0]),
+          "All hosts must see the same data set, weights and yolodist version.");
+    }
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Training> assemble(const protocol::Start& start,
+                                   std::unique_ptr<comm::Communicator> communicator) {
+  auto training = std::make_unique<Training>();
+  Training& t = *training;
+  t.rank = start.rank;
+  t.world_size = start.world_size;
+  t.attempt = start.attempt;
+  t.threads = start.threads;
+  t.run = {start.run_directory};
+  t.communicator = std::move(communicator);
+  t.options = start.options;
+  t.dtype = dtype_of(t.options.precision, start.device);
+  if (t.is_leader()) {
+    t.run_token = run::claim_run(t.run);
+  }
+
+  t.hyp = config::read_hyperparameters(config::find_shipped(t.options.hyp, "hyps"));
+  t.hyp.label_smoothing = t.options.label_smoothing;
+  read_data(t);
+  t.options.global_batch = std::min(t.options.global_batch, t.picture_count());
+
+  const bool resumes = !start.resume_checkpoint.empty();
+  std::optional<checkpoint::Checkpoint> weights;
+  if (!t.options.weights.empty() && !(resumes && !t.options.cfg.empty())) {
+    weights = checkpoint::read_checkpoint(t.options.weights);
+  }
+  build_model(t, weights);
+  data::check_shard(t.options.shard, t.world_size, t.options.global_batch, t.options.bn_group);
+  plan_validation(t);
+  build_schedule(t);
+  build_optimizer(t);
+  t.ema = std::make_unique<optim::ModelEma>(*t.model);
+  if (resumes) {
+    resume(t, start.resume_checkpoint);
+    t.anchors = model::grid_anchors(*t.model);
+  }
+  compare_ranks(t);
+  return training;
+}
+
+}  // namespace yolodist::train

@@ -1,0 +1,20 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "common/protocol/messages.h"
+#include "worker/comm/communicator.h"
+#include "worker/train/training.h"
+
+namespace yolodist::train {
+
+// Puts a training run together from what the launcher sent: reads data, model and weights, resumes where
+// asked. The one place where options are read; every rank comes to the same result, which is compared.
+// `attempt_phase` of failures is the caller's. Throws UsageError, DataError, DeviceUnavailable, StorageError,
+// PeerLost.
+std::unique_ptr<Training> assemble(const protocol::Start& start,
+                                   std::unique_ptr<comm::Communicator> communicator);
+
+}  // namespace yolodist::train

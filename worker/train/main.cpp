@@ -1,0 +1,114 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "worker/comm/host_communicator.h"
+#include "worker/link/link.h"
+#include "worker/train/assemble.h"
+#include "worker/train/train_loop.h"
+
+namespace yolodist {
+namespace {
+
+using namespace std::chrono_literals;
+
+void configure_log(const protocol::Start& start, const run::RunDirectory& run) {
+  const std::string prefix = cat("rank ", start.rank, ": ");
+  // Other ranks speak only of errors; all that they say is in their own file.
+  log::configure({.console_level = start.rank == 0 ? log::Level::info : log::Level::error,
+                  .prefix = start.world_size > 1 ? prefix : ""});
+  log::open_file(run.rank_log(start.rank).string());
+}
+
+run::FailureReport report_of(const protocol::Start& start, ExitCode code, const std::string& what,
+                             const std::string& hint) {
+  run::FailureReport report;
+  report.attempt = start.attempt;
+  report.rank = start.rank;
+  char host[256] = "";
+  ::gethostname(host, sizeof host - 1);
+  report.host = host;
+  report.what = what;
+  report.hint = hint;
+  report.phase = "train";
+  report.exit_code = to_int(code);
+  report.time_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                       std::chrono::system_clock::now().time_since_epoch())
+                       .count();
+  return report;
+}
+
+// Runs `body`; what it throws becomes a failure report for the launcher, and the exit code that belongs to
+// it.
+template <typename Body>
+ExitCode reported(link::Link& link, const protocol::Start& start, Body body) {
+  run::FailureReport report;
+  try {
+    return body();
+  } catch (const Error& error) {
+    report = report_of(start, error.exit_code(), error.what(), error.hint());
+  } catch (const c10::OutOfMemoryError& error) {
+    report =
+        report_of(start, ExitCode::out_of_memory, error.what_without_backtrace(), "Lower --batch or --img.");
+  } catch (const c10::Error& error) {
+    report = report_of(start, ExitCode::internal, error.what_without_backtrace(),
+                       "This is a bug in yolodist; please report it.");
+  } catch (const std::bad_alloc&) {
+    report = report_of(start, ExitCode::out_of_memory, "the host has no memory left",
+                       "Lower --batch or --workers.");
+  } catch (const std::exception& error) {
+    report =
+        report_of(start, ExitCode::internal, error.what(), "This is a bug in yolodist; please report it.");
+  }
+  log::debug(cat("failure: ", report.what));
+  link.send_failure(report);
+  return static_cast<ExitCode>(report.exit_code);
+}
+
+ExitCode run_training(link::Link& link, const protocol::Start& start) {
+  if (start.device != "cpu") {
+    throw DeviceUnavailable("training on CUDA devices is not there yet", "Use --device cpu.");
+  }
+  link.send_hello("cpu");
+  auto communicator = std::make_unique<comm::HostCommunicator>(link, start.rank, start.world_size);
+  const std::unique_ptr<train::Training> training = train::assemble(start, std::move(communicator));
+  const train::LaunchLink launch_link{
+      .stop_reason = [&link] { return link.stop_reason(); },
+      .send_progress = [&link](const protocol::Progress& progress) { link.send_progress(progress); }};
+  return train::train(*training, launch_link);
+}
+
+int run_worker(int argc, char** argv) {
+  link::Link link(link::parse_link_arguments(argc, argv));
+  const protocol::Start start = link.wait_for_start(Deadline::after(120s));
+  configure_log(start, {start.run_directory});
+  at::set_num_threads(start.threads);
+  const ExitCode code = reported(link, start, [&] { return run_training(link, start); });
+  if (code == ExitCode::ok || code == ExitCode::state_saved) {
+    link.send_done(code);
+  }
+  return to_int(code);
+}
+
+}  // namespace
+}  // namespace yolodist
+
+int main(int argc, char** argv) {
+  try {
+    return yolodist::run_worker(argc, argv);
+  } catch (const yolodist::Error& error) {
+    yolodist::log::error(error.one_line());
+    return yolodist::to_int(error.exit_code());
+  } catch (const std::exception& error) {
+    yolodist::log::error(error.what());
+    return yolodist::to_int(yolodist::ExitCode::internal);
+  }
+}

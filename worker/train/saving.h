@@ -1,0 +1,30 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+
+#include "worker/checkpoint/checkpoint.h"
+#include "worker/train/training.h"
+
+namespace yolodist::train {
+
+// Writes the run's state as it is between two iterations. Only rank 0 writes, and only while the run is still
+// its own. Parts of an unfinished optimizer step are in it when `with_gradients` (the reducer's buckets then
+// hold the sum over ranks; see collect_gradients).
+void save(const Training& training, const std::filesystem::path& file, bool with_gradients);
+
+// Sums the gradients accumulated so far into rank 0's buckets and zeroes the others', so that the sum over
+// ranks is unchanged and one rank can save it. Collective.
+void collect_gradients(Training& training);
+
+// Fills model, EMA, optimizer and state from a checkpoint of this run. Every rank calls it.
+// Throws DataError when the file is of another model or was not written by a training run.
+void restore(Training& training, const checkpoint::Checkpoint& checkpoint, const std::filesystem::path& file);
+
+// Starts from other weights: entries whose name and shape agree are taken (the average if there is one), all
+// others stay initialised. With `skip_anchors` the model's own anchors stay. Returns how many were taken.
+// Source: ultralytics/yolov5 v7.0 train.py and utils/general.py, intersect_dicts.
+int transfer(model::Model& model, const checkpoint::Checkpoint& checkpoint, bool skip_anchors);
+
+}  // namespace yolodist::train

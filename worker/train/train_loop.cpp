@@ -1,0 +1,341 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/train/train_loop.h"
+
+#include <chrono>
+#include <optional>
+
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "worker/checkpoint/checkpoint.h"
+#include "worker/telemetry/console.h"
+#include "worker/telemetry/metrics_jsonl.h"
+#include "worker/telemetry/results_csv.h"
+#include "worker/train/saving.h"
+#include "worker/train/shard_loader.h"
+#include "worker/train/train_step.h"
+#include "worker/train/validation.h"
+
+namespace yolodist::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Without --checkpoint-every: each epoch and each 10 minutes.
+constexpr std::chrono::minutes checkpoint_interval{10};
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// What one call of train() keeps beside the Training: clocks and the open files of rank 0.
+struct Session {
+  Training& t;
+  const LaunchLink& link;
+  std::optional<telemetry::MetricsLog> metrics;  // rank 0
+  Clock::time_point start = Clock::now();
+  Clock::time_point last_checkpoint = Clock::now();
+  double seconds_before = 0;  // trained by earlier attempts
+};
+
+void save_last(Session& s, bool with_gradients) {
+  Training& t = s.t;
+  t.state.seconds = s.seconds_before + seconds_since(s.start);
+  save(t, t.run.weights_last(), with_gradients);
+  s.last_checkpoint = Clock::now();
+  if (s.metrics) {
+    s.metrics->flush();
+  }
+}
+
+bool step_checkpoint_due(const Session& s) {
+  const int every = s.t.options.checkpoint_every_steps;
+  if (s.t.options.no_save) {
+    return false;
+  }
+  return every > 0 ? (s.t.state.step + 1) % every == 0
+                   : Clock::now() - s.last_checkpoint > checkpoint_interval;
+}
+
+IterationPlan plan_iteration(const Training& t) {
+  const EpochCut cut = cut_of_batch(t, t.state.batch);
+  IterationPlan plan{.picture_count = cut.picture_count,
+                     .group_sizes = cut.group_sizes,
+                     .groups_of_rank = cut.groups_of_rank,
+                     .settings = t.schedule->at(t.state.epoch, t.state.batch)};
+  plan.makes_step = t.iteration() - t.state.last_step_iteration >= plan.settings.accumulate;
+  return plan;
+}
+
+bool limit_reached(const Training& t) {
+  const config::TrainOptions& options = t.options;
+  return (options.max_steps > 0 && t.state.step >= options.max_steps) ||
+         (options.max_iterations > 0 && t.iteration() >= options.max_iterations);
+}
+
+void record_iteration(Session& s, const IterationPlan& plan, const IterationResult& result, double seconds) {
+  Training& t = s.t;
+  protocol::Progress progress;
+  progress.epoch = t.state.epoch;
+  progress.iteration = t.iteration();
+  progress.step = t.state.step;
+  s.link.send_progress(progress);
+  if (!s.metrics) {
+    return;
+  }
+  telemetry::IterationRow row;
+  row.attempt = t.attempt;
+  row.epoch = t.state.epoch;
+  row.iteration = t.iteration();
+  row.step = t.state.step;
+  row.imgsz_px = t.imgsz_px;
+  row.global_batch = plan.picture_count;
+  row.box = result.losses.box;
+  row.obj = result.losses.objectness;
+  row.cls = result.losses.classes;
+  row.total = result.losses.total();
+  row.lr.assign(plan.settings.lr.begin(), plan.settings.lr.end());
+  row.images_per_s = plan.picture_count / seconds;
+  row.ranks = {{.rank = 0, .ready_ms = result.ready_ms}};
+  s.metrics->add(row);
+}
+
+telemetry::Progress console_progress(const Session& s, int64_t instances, double epoch_seconds) {
+  const Training& t = s.t;
+  const double n = std::max(t.state.epoch_iterations, 1);
+  return {.epoch = t.state.epoch,
+          .epochs = t.options.epochs,
+          .box = t.state.epoch_sum.box / n,
+          .obj = t.state.epoch_sum.objectness / n,
+          .cls = t.state.epoch_sum.classes / n,
+          .instances = instances,
+          .imgsz_px = t.imgsz_px,
+          .done = t.state.batch,
+          .total = t.batches_an_epoch(),
+          .elapsed_s = epoch_seconds};
+}
+
+// How an epoch ended.
+enum class EpochEnd { complete, limit, stopped };
+
+// One iteration and its place in the books. Returns the votes of all ranks.
+Votes iterate(Session& s, ShardLoader& loader, int64_t& instances) {
+  Training& t = s.t;
+  const auto begin = Clock::now();
+  const IterationPlan plan = plan_iteration(t);
+  const std::vector<GroupBatch> groups = loader.next();
+  const Votes wishes{.stop = !s.link.stop_reason().empty(),
+                     .checkpoint = plan.makes_step && step_checkpoint_due(s)};
+  const IterationResult result = run_iteration(t, plan, groups, wishes);
+  record_iteration(s, plan, result, seconds_since(begin));
+  instances = result.target_count;
+  t.state.epoch_sum.box += result.losses.box;
+  t.state.epoch_sum.objectness += result.losses.objectness;
+  t.state.epoch_sum.classes += result.losses.classes;
+  ++t.state.epoch_iterations;
+  if (plan.makes_step) {
+    t.state.last_step_iteration = t.iteration();
+    ++t.state.step;
+  }
+  ++t.state.batch;
+  return result.votes;
+}
+
+EpochEnd run_epoch(Session& s) {
+  Training& t = s.t;
+  if (t.is_leader()) {
+    log::info("");
+    log::info(telemetry::epoch_header());
+  }
+  const auto begin = Clock::now();
+  ShardLoader loader(t);
+  int64_t instances = 0;
+  EpochEnd end = EpochEnd::complete;
+  while (true) {
+    if (limit_reached(t)) {
+      end = EpochEnd::limit;
+      break;
+    }
+    if (t.state.batch >= t.batches_an_epoch()) {
+      break;
+    }
+    const Votes votes = iterate(s, loader, instances);
+    if (t.is_leader()) {
+      log::progress(telemetry::progress_line(console_progress(s, instances, seconds_since(begin))));
+    }
+    if (votes.stop) {
+      end = EpochEnd::stopped;
+      break;
+    }
+    if (votes.checkpoint) {
+      save_last(s, /*with_gradients=*/false);
+    }
+  }
+  if (t.is_leader()) {
+    log::info(telemetry::progress_line(console_progress(s, instances, seconds_since(begin))));
+  }
+  return end;
+}
+
+// Ends between two iterations. What the unfinished optimizer step has gathered is saved with it.
+void save_unfinished(Session& s) {
+  Training& t = s.t;
+  const bool step_is_unfinished = t.state.last_step_iteration != t.iteration() - 1;
+  if (step_is_unfinished) {
+    collect_gradients(t);
+  }
+  save_last(s, step_is_unfinished);
+}
+
+// Source: ultralytics/yolov5 v7.0 utils/torch_utils.py, EarlyStopping: ties renew, patience 0 never stops.
+bool stops_early(Training& t, double fitness) {
+  if (fitness >= t.state.stopper_fitness) {
+    t.state.stopper_fitness = fitness;
+    t.state.stopper_epoch = t.state.epoch;
+  }
+  return t.options.patience > 0 && t.state.epoch - t.state.stopper_epoch >= t.options.patience;
+}
+
+// Whether this epoch may turn out to be the last, so that it is validated and saved in any case.
+bool may_stop_early(const Training& t) {
+  return t.options.patience > 0 && t.state.epoch - 1 - t.state.stopper_epoch >= t.options.patience - 1;
+}
+
+void print_validation(const Training& t, const ValidationReport& report, bool per_class) {
+  if (t.is_leader()) {
+    log::info(eval::table_header());
+    for (const std::string& line : eval::table(report.metrics, t.data_set.names, per_class)) {
+      log::info(line);
+    }
+  }
+}
+
+void record_epoch(Session& s) {
+  Training& t = s.t;
+  const double n = std::max(t.state.epoch_iterations, 1);
+  const ValidationResult& v = t.state.last_validation;
+  telemetry::EpochResult row{.epoch = t.state.epoch,
+                             .train_box = t.state.epoch_sum.box / n,
+                             .train_obj = t.state.epoch_sum.objectness / n,
+                             .train_cls = t.state.epoch_sum.classes / n,
+                             .precision = v.precision,
+                             .recall = v.recall,
+                             .map50 = v.map50,
+                             .map = v.map,
+                             .val_box = v.losses.box,
+                             .val_obj = v.losses.objectness,
+                             .val_cls = v.losses.classes,
+                             .lr = t.schedule->at(t.state.epoch, t.batches_an_epoch() - 1).lr};
+  if (t.is_leader()) {
+    telemetry::append_result(t.run.results_csv(), row);
+  }
+}
+
+void begin_next_epoch(Training& t) {
+  ++t.state.epoch;
+  t.state.batch = 0;
+  t.state.epoch_sum = {};
+  t.state.epoch_iterations = 0;
+  // Gradients of an unfinished step are dropped at the epoch's border, on all ranks, as in YOLOv5.
+  t.reducer->zero();
+}
+
+void save_epoch(Session& s, bool is_best, int epoch) {
+  Training& t = s.t;
+  save_last(s, /*with_gradients=*/false);
+  if (is_best) {
+    save(t, t.run.weights_best(), /*with_gradients=*/false);
+  }
+  if (t.options.save_period > 0 && epoch % t.options.save_period == 0) {
+    save(t, t.run.weights_epoch(epoch), /*with_gradients=*/false);
+  }
+}
+
+// Validation, results.csv, checkpoints. Returns whether this was the last epoch.
+bool close_epoch(Session& s) {
+  Training& t = s.t;
+  const int epoch = t.state.epoch;
+  const bool may_be_final = epoch + 1 >= t.options.epochs || may_stop_early(t);
+  if (!t.options.no_val || may_be_final) {
+    const ValidationReport report = validate(t, t.ema->model());
+    t.state.last_validation = report.result;
+    print_validation(t, report, /*per_class=*/false);
+  }
+  const double fitness = t.state.last_validation.fitness();
+  const bool stop = stops_early(t, fitness);
+  const bool is_best = fitness >= t.state.best_fitness;
+  t.state.best_fitness = std::max(t.state.best_fitness, fitness);
+  record_epoch(s);
+  begin_next_epoch(t);
+  if (!t.options.no_save || may_be_final) {
+    save_epoch(s, is_best, epoch);
+  }
+  if (stop && t.is_leader()) {
+    log::info(cat("Stopping early: no improvement in the last ", t.options.patience,
+                  " epochs; the best was epoch ", t.state.stopper_epoch, ", kept as best.pt."));
+  }
+  return stop || t.state.epoch >= t.options.epochs;
+}
+
+// As YOLOv5 ends: the best model once more, with its classes.
+void validate_best(Session& s) {
+  Training& t = s.t;
+  const std::filesystem::path file = t.run.weights_best();
+  // Rank 0 alone writes; its word that the file is there also orders the others' reading after its writing.
+  std::vector<int64_t> written = {t.is_leader() && std::filesystem::exists(file) ? 1 : 0};
+  comm::all_reduce_max(*t.communicator, std::span<int64_t>(written),
+                       Deadline::after(std::chrono::minutes(10)));
+  if (written[0] == 0) {
+    return;
+  }
+  model::Model best(*t.model, t.model->state.clone());
+  transfer(best, checkpoint::read_checkpoint(file), /*skip_anchors=*/false);
+  if (t.is_leader()) {
+    log::info(cat("\nValidating ", file.string(), "..."));
+  }
+  print_validation(t, validate(t, best), /*per_class=*/true);
+}
+
+void announce_end(const Session& s, ExitCode code) {
+  const Training& t = s.t;
+  if (!t.is_leader()) {
+    return;
+  }
+  if (code == ExitCode::state_saved) {
+    log::info(cat("Stopped on request (",
+                  s.link.stop_reason().empty() ? "another rank's" : s.link.stop_reason(), ") after step ",
+                  t.state.step, ". Go on with: yolodist train --resume ", t.run.root.string()));
+  }
+  log::info(cat("Results saved to ", t.run.root.string()));
+}
+
+}  // namespace
+
+ExitCode train(Training& t, const LaunchLink& link) {
+  Session s{.t = t, .link = link, .metrics = std::nullopt, .seconds_before = t.state.seconds};
+  if (t.is_leader()) {
+    s.metrics.emplace(t.run.metrics_jsonl());
+    log::info(telemetry::start_lines(t.imgsz_px, loader_threads(t) * t.world_size, t.run.root.string(),
+                                     t.options.epochs));
+  }
+  while (t.state.epoch < t.options.epochs) {
+    const EpochEnd end = run_epoch(s);
+    if (end != EpochEnd::complete) {
+      save_unfinished(s);
+      const ExitCode code = end == EpochEnd::stopped ? ExitCode::state_saved : ExitCode::ok;
+      announce_end(s, code);
+      return code;
+    }
+    if (close_epoch(s)) {
+      break;
+    }
+  }
+  if (t.is_leader()) {
+    log::info(telemetry::end_line(t.options.epochs, s.seconds_before + seconds_since(s.start)));
+  }
+  validate_best(s);
+  announce_end(s, ExitCode::ok);
+  return ExitCode::ok;
+}
+
+}  // namespace yolodist::train

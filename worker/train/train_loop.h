@@ -1,0 +1,24 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "common/base/exit_code.h"
+#include "common/protocol/messages.h"
+#include "worker/train/training.h"
+
+namespace yolodist::train {
+
+// What ties the loop to its launcher; a test gives its own.
+struct LaunchLink {
+  std::function<std::string()> stop_reason;  // "SIGUSR1"; "" while no stop is asked for here
+  std::function<void(const protocol::Progress&)> send_progress;  // after each iteration
+};
+
+// Trains from training.state to the end, or to a stop: epochs of iterations, validation, checkpoints, files
+// of the run. Collective. Returns ok, or state_saved after a stop request on any rank.
+ExitCode train(Training& training, const LaunchLink& link);
+
+}  // namespace yolodist::train

@@ -1,0 +1,49 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "worker/train/training.h"
+
+namespace yolodist::train {
+
+// One BN group of this rank's shard: what a forward takes at once.
+struct GroupBatch {
+  int group_index = 0;                     // in the global batch
+  at::Tensor images;                       // uint8 [n, 3, H, W], RGB
+  std::vector<loss::BatchTarget> targets;  // image: index in this group
+};
+
+// One iteration, as all ranks plan it.
+struct IterationPlan {
+  int picture_count = 0;         // of the global batch; the last of an epoch may be smaller
+  std::vector<int> group_sizes;  // its BN groups, in order
+  std::vector<std::vector<int>> groups_of_rank;
+  optim::IterationSettings settings;
+  bool makes_step = false;  // the last iteration of an optimizer step
+};
+
+// What a rank wants of all: spread by the reduction that every iteration makes anyway.
+struct Votes {
+  bool stop = false;        // a signal, or --max-steps reached elsewhere
+  bool checkpoint = false;  // rank 0: it is time
+};
+
+struct IterationResult {
+  loss::LossItems losses;    // of the global batch
+  int64_t target_count = 0;  // of the global batch
+  Votes votes;               // of any rank
+  double gradient_norm = 0;  // before clipping; 0 without a step
+  double ready_ms = 0;       // until this rank's gradients were complete
+};
+
+// Forward and backward over this rank's groups; with plan.makes_step, reduces the gradients over all ranks
+// and updates parameters and EMA. Collective. A rank without groups takes part in everything. Throws Diverged
+// on every rank alike when the loss or the gradient is not finite; PeerLost.
+IterationResult run_iteration(Training& training, const IterationPlan& plan,
+                              const std::vector<GroupBatch>& groups, const Votes& votes);
+
+}  // namespace yolodist::train

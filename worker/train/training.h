@@ -1,0 +1,90 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/config/data_set.h"
+#include "common/config/hyperparameters.h"
+#include "common/config/train_options.h"
+#include "common/run/run_directory.h"
+#include "worker/comm/communicator.h"
+#include "worker/data/decode_failures.h"
+#include "worker/data/index.h"
+#include "worker/data/rect_shapes.h"
+#include "worker/loss/detection_loss.h"
+#include "worker/model/model.h"
+#include "worker/optim/ema.h"
+#include "worker/optim/optimizer.h"
+#include "worker/optim/schedule.h"
+#include "worker/parallel/bucketed_reducer.h"
+
+namespace yolodist::train {
+
+// What the last validation found; stays as it is over epochs that are not validated.
+struct ValidationResult {
+  double precision = 0, recall = 0, map50 = 0, map = 0;
+  loss::LossItems losses;
+  double fitness() const { return 0.1 * map50 + 0.9 * map; }
+};
+
+// Where a run is: everything but tensors that a resumed run needs to go on exactly. Equal on all ranks.
+struct RunState {
+  int epoch = 0, batch = 0;          // of the next iteration
+  int64_t step = 0;                  // optimizer steps since the run's start
+  int64_t last_step_iteration = -1;  // the iteration that made the last step
+  loss::LossItems epoch_sum;         // over the epoch's iterations so far
+  int epoch_iterations = 0;
+  double best_fitness = 0;     // best.pt holds this
+  double stopper_fitness = 0;  // the early stopper's own best, and its epoch
+  int stopper_epoch = 0;
+  ValidationResult last_validation;
+  double seconds = 0;  // trained so far, over all attempts
+};
+
+// All that a training run consists of, put together once by assemble() and then used by the loop. No option
+// is read below assemble: what a room needs, it gets as a value.
+struct Training {
+  // Who and where.
+  int rank = 0, world_size = 1;
+  int attempt = 1;
+  int threads = 1;
+  run::RunDirectory run;
+  std::string run_token;  // rank 0: fences this run off against a later one
+  std::unique_ptr<comm::Communicator> communicator;
+
+  // The recipe.
+  config::TrainOptions options;
+  config::Hyperparameters hyp;         // as in the file, with the command line's label smoothing
+  config::Hyperparameters scaled_hyp;  // gains scaled to levels, classes and side
+  config::DataSet data_set;
+  at::ScalarType dtype{};
+  int imgsz_px = 640;
+
+  // The data.
+  data::Index train_pictures, val_pictures;
+  data::RectBatches val_batches;
+  std::unique_ptr<data::DecodeFailures> decode_failures;
+
+  // The model and what moves it.
+  std::unique_ptr<model::Model> model;
+  loss::GridAnchors anchors;
+  std::unique_ptr<optim::ModelEma> ema;
+  std::unique_ptr<parallel::BucketedReducer> reducer;
+  std::unique_ptr<optim::Optimizer> optimizer;
+  std::unique_ptr<optim::Schedule> schedule;
+
+  RunState state;
+
+  int global_batch() const { return options.global_batch; }
+  int picture_count() const { return static_cast<int>(train_pictures.pictures.size()); }
+  int batches_an_epoch() const { return (picture_count() + global_batch() - 1) / global_batch(); }
+  bool is_leader() const { return rank == 0; }
+  int64_t iteration() const { return static_cast<int64_t>(state.epoch) * batches_an_epoch() + state.batch; }
+};
+
+}  // namespace yolodist::train
