@@ -22,7 +22,8 @@ from golden import formula, measures, network, pictures  # noqa: E402
 
 
 def main():
-    parts = {"builder": network.builder, "forward": network.forward, "assignment": network.assignment,
+    parts = {"builder": network.builder, "forward": network.forward, "blocks": network.blocks,
+             "assignment": network.assignment,
              "loss": network.loss, "schedule": measures.schedule, "ema": measures.ema,
              "evaluation": measures.evaluation, "data": pictures.data, "trace": network.trace}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

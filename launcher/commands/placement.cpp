@@ -69,7 +69,7 @@ Place place_from_json(const json& document) {
 json describe_own_place(mpi::Session& session, const DeviceSituation& situation,
                         const mpi::GetVariable& get) {
   try {
-    workers::find_worker_program(situation.is_prefixed);
+    workers::find_worker_program(situation.worker_prefix);
     Place place;
     place.rank = session.rank();
     place.node = session.node();

@@ -29,7 +29,7 @@ struct Place {
 struct DeviceSituation {
   device::DeviceRequest request;
   device::CudaInventory inventory;
-  bool is_prefixed = false;  // --worker-prefix
+  std::vector<std::string> worker_prefix;
 };
 
 // Widens this process's core mask where mpirun's default binding left it narrow, chooses the device, tells

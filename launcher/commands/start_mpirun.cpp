@@ -19,20 +19,18 @@
 #include "launcher/cli/options.h"
 #include "launcher/mpi/launch_environment.h"
 #include "launcher/supervise/signals.h"
+#include "launcher/workers/worker_command.h"
 
 namespace yolodist::commands {
 namespace {
 
-std::string find_in_path(const std::string& program) {
-  const char* path = std::getenv("PATH");
-  for (const std::string& folder : split(path == nullptr ? "/usr/bin:/bin" : path, ':')) {
-    const std::string candidate = cat(folder.empty() ? "." : folder, "/", program);
-    if (access(candidate.c_str(), X_OK) == 0) {
-      return candidate;
-    }
+std::string find_mpirun(const std::string& name) {
+  const std::optional<std::string> program = workers::find_program(name);
+  if (!program) {
+    throw DeviceUnavailable(cat("several ranks need ", name, ", which is not in PATH"),
+                            "Load the MPI module, or add its bin folder to PATH.");
   }
-  throw DeviceUnavailable(cat("several ranks need ", program, ", which is not in PATH"),
-                          "Load the MPI module, or add its bin folder to PATH.");
+  return *program;
 }
 
 // Nothing of MPI and no thread is there yet, so fork is safe, and it is the way to PR_SET_PDEATHSIG.
@@ -71,7 +69,7 @@ int exit_code_of(int status) {
 
 int run_under_mpirun(int ranks, const std::vector<std::string>& words) {
   std::vector<std::string> command = mpi::mpirun_words(ranks);
-  const std::string mpirun = find_in_path(command.front());
+  const std::string mpirun = find_mpirun(command.front());
   command.push_back(std::filesystem::read_symlink("/proc/self/exe").string());
   command.insert(command.end(), words.begin(), words.end());
   for (const std::string& variable : mpi::mpirun_variables()) {

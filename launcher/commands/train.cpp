@@ -121,7 +121,7 @@ supervise::Attempt describe_attempt(mpi::Session& session, const RunPlan& plan, 
 
   attempt.worker.attempt = start.attempt;
   attempt.worker.prefix = workers::split_command(plan.options.worker_prefix);
-  attempt.worker.program = workers::find_worker_program(!attempt.worker.prefix.empty());
+  attempt.worker.program = workers::find_worker_program(attempt.worker.prefix);
   attempt.worker.environment = workers::worker_environment(
       workers::current_environment(),
       {mpi::is_launch_variable, place.threads, place.device.has_value(), cuda_visible_devices});
@@ -207,8 +207,8 @@ int train(const std::vector<std::string>& words) {
     return 0;
   }
   const HiddenDevices devices;
-  DeviceSituation situation{device::parse_device(line.options.device), {}, false};
-  situation.is_prefixed = !workers::split_command(line.options.worker_prefix).empty();
+  DeviceSituation situation{device::parse_device(line.options.device), {}, {}};
+  situation.worker_prefix = workers::split_command(line.options.worker_prefix);
   const bool names_several = line.options.ranks > 1 || situation.request.numbers.size() > 1;
   const mpi::LaunchEnvironment environment = mpi::read_launch_environment(variable, names_several);
   if (situation.request.kind != device::DeviceRequest::Kind::cpu) {

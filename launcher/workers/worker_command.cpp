@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <system_error>
 #include <utility>
 
@@ -29,14 +30,35 @@ void set_unless_there(std::vector<std::string>& environment, const std::string& 
 
 }  // namespace
 
-std::filesystem::path find_worker_program(bool is_prefixed) {
+std::optional<std::string> find_program(const std::string& name) {
+  const auto is_program = [](const std::string& path) {
+    std::error_code ignored;
+    return std::filesystem::is_regular_file(path, ignored) && access(path.c_str(), X_OK) == 0;
+  };
+  if (name.find('/') != std::string::npos) {
+    return is_program(name) ? std::optional(name) : std::nullopt;
+  }
+  const char* path = std::getenv("PATH");
+  for (const std::string& folder : split(path == nullptr ? "/usr/bin:/bin" : path, ':')) {
+    std::string candidate = cat(folder.empty() ? "." : folder, "/", name);
+    if (is_program(candidate)) {
+      return candidate;
+    }
+  }
+  return std::nullopt;
+}
+
+std::filesystem::path find_worker_program(const std::vector<std::string>& prefix) {
+  if (!prefix.empty() && !find_program(prefix.front())) {
+    throw UsageError(cat("--worker-prefix: '", prefix.front(), "' is not a program"));
+  }
   std::error_code error;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
   if (error) {
     throw InternalError(cat("cannot tell where this program is: ", error.message()));
   }
   std::filesystem::path program = self.parent_path() / "yolodist-worker";
-  if (!is_prefixed && access(program.c_str(), X_OK) != 0) {
+  if (prefix.empty() && access(program.c_str(), X_OK) != 0) {
     throw DeviceUnavailable(cat("the worker program is not there: ", program.string()),
                             "Build or install yolodist-worker into the same folder as yolodist.");
   }

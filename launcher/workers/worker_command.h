@@ -19,9 +19,12 @@ struct WorkerCommand {
   int attempt = 0;
 };
 
-// yolodist-worker beside this program. Throws DeviceUnavailable when it is not there, unless `is_prefixed`: a
-// container may have it where we cannot see it.
-std::filesystem::path find_worker_program(bool is_prefixed);
+// yolodist-worker beside this program. Throws DeviceUnavailable when it is not there and UsageError when the
+// prefix is not a program. With a prefix, the worker may be in a container where we cannot see it.
+std::filesystem::path find_worker_program(const std::vector<std::string>& prefix);
+
+// The program that a shell would run for `name`; nothing if there is none.
+std::optional<std::string> find_program(const std::string& name);
 
 // --worker-prefix cut into words as a shell would: blanks, '…', "…" and backslash. Throws UsageError for a
 // quote that is not closed.

@@ -232,7 +232,7 @@ bad-input)
   printf 'nc: 2\nbackbone:\n - [-1, 1, Cnv, [64]]\nhead: []\nanchors: []\ndepth_multiple: 1\nwidth_multiple: 1\n' >bad.yaml
   expect 65 "bad.yaml" train --data data.yaml --cfg bad.yaml --device cpu --worker-prefix "$fake steady"
   expect 64 "one number a rank" train --data data.yaml --cfg yolov5n --batch 4 --shard 2,2 --device cpu --worker-prefix "$fake steady"
-  expect 64 "cannot start '/nowhere/gdb'" train --data data.yaml --cfg yolov5n --device cpu --worker-prefix /nowhere/gdb | true
+  expect 64 "--worker-prefix: '/nowhere/gdb' is not a program" train --data data.yaml --cfg yolov5n --device cpu --worker-prefix "/nowhere/gdb -batch"
   [ -e runs ] && fail "a run directory was made"
   if ! ls /dev/nvidia0 >/dev/null 2>&1; then
     expect 69 "no NVIDIA driver" train --data data.yaml --cfg yolov5n --device cuda
@@ -256,9 +256,24 @@ resume)
   expect_rc 64
   expect_text "--batch-size was 6, now 8"
   ;;
-quiet) # launchers sleep while workers train
-  under_mpirun 60 "train-like"
+quiet) # launchers sleep while workers train: 8 buckets of 1 MB every 400 ms
+  ticks() { # of CPU time of the given processes, without their children
+    cat $(printf '/proc/%s/stat ' "$@") | awk '{t += $14 + $15} END {print t}'
+  }
+  mpirun --bind-to none -np "$ranks" "$yolodist" $(train) --worker-prefix "$fake train-like" >out 2>&1 &
+  mpirun=$!
+  wait_for_workers "$ranks"
+  sleep 1
+  launchers=$(for pid in $(workers); do ps -o ppid= -p "$pid"; done | tr -d ' ')
+  before=$(ticks $launchers)
+  sleep 8
+  used=$(($(ticks $launchers) - before)) # hundredths of a second in 8 s
+  echo "$ranks launchers used $((used * 100 / 8 / ranks)) hundredths of a percent of a core each"
+  wait $mpirun
+  rc=$?
   expect_rc 0
+  # 3 % of two cores for both, and half of that again for a slow machine.
+  [ "$used" -le $((8 * 9)) ] || fail "the launchers are not quiet"
   ;;
 *)
   fail "no such case: $name"

@@ -260,6 +260,24 @@ ExitCode behave(Worker& w, const std::string& mode, int special_rank) {
     std::fflush(stdout);
     return ExitCode::ok;
   }
+  if (mode == "latency") {  // by hand: how long small and large reductions take when all ranks wait for them
+    const auto time_ms = [&](size_t count) {
+      std::vector<double> values(count);
+      constexpr int rounds = 200;
+      const auto begin = std::chrono::steady_clock::now();
+      for (int i = 0; i < rounds; ++i) {
+        comm::all_reduce_sum(w.communicator, std::span(values), soon());
+      }
+      return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count() / rounds;
+    };
+    for (const size_t count : {1, 1000, 100000, 1000000}) {
+      const double ms = time_ms(count);
+      if (w.rank() == 0) {
+        std::printf("all-reduce of %zu doubles: %.3f ms\n", count, ms);
+      }
+    }
+    return ExitCode::ok;
+  }
   if (mode == "train-like") {
     return steady(w, 400ms, 8, 25, [](int) {});
   }

@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 import torch
+import yaml
 import yolov5.models.yolo as yolo
 import yolov5.utils.loss as loss_module
 from yolov5.utils.loss import ComputeLoss
@@ -48,8 +49,8 @@ def builder(folder):
     folder.write("builder", {"models": rows})
 
 
-def forward_case(name, batch, height, width):
-    model = build(name).double()
+def forward_case(name, batch, height, width, model=None):
+    model = (model or build(name)).double()
     formula.fill_weights(model)
     weights = whole(model)
     images = formula.tensor(1, (batch, 3, height, width))
@@ -62,7 +63,7 @@ def forward_case(name, batch, height, width):
     scalar = sum((r * (formula.tensor(2 + l, tuple(r.shape)) - 0.5)).sum() for l, r in enumerate(raw))
     scalar.backward()
     state = model.state_dict()
-    return {"model": name, "nc": 80, "batch": batch, "height": height, "width": width, "weights": weights,
+    return {"model": name, "nc": model.yaml["nc"], "batch": batch, "height": height, "width": width, "weights": weights,
             "eval": formula.summary(decoded), "train": [formula.summary(r) for r in raw], "scalar": float(scalar),
             "running": {k: formula.sums(v) for k, v in state.items() if "running_" in k},
             "gradients": {k: formula.sums(p.grad) for k, p in model.named_parameters()}}
@@ -72,6 +73,46 @@ def forward(folder):
     for key, case in {"forward_n": ("yolov5n", 2, 64, 64), "forward_n_96x64": ("yolov5n", 2, 96, 64),
                       "forward_n6": ("yolov5n6", 2, 128, 128)}.items():
         folder.write(key, forward_case(*case))
+
+
+# One of each block that the shipped models do not have, with an activation of its own.
+BLOCKS = """
+nc: 4
+depth_multiple: 1.0
+width_multiple: 0.5
+activation: nn.LeakyReLU(0.1)
+anchors:
+  - [10,13, 16,30]
+  - [40,50, 80,90]
+backbone:
+  - [-1, 1, Focus, [64, 3]]
+  - [-1, 1, DWConv, [128, 3, 2]]
+  - [-1, 2, Bottleneck, [128]]
+  - [-1, 2, BottleneckCSP, [128]]
+  - [-1, 1, GhostConv, [256, 3, 2]]
+  - [-1, 1, GhostBottleneck, [256, 3, 1]]
+  - [-1, 1, GhostBottleneck, [512, 3, 2]]
+  - [-1, 3, C3Ghost, [512]]
+  - [-1, 1, SPP, [512, [5, 9, 13]]]
+head:
+  - [-1, 2, Conv, [512, 1, 1]]
+  - [-1, 1, nn.Upsample, [None, 2, 'nearest']]
+  - [[-1, 5], 1, Concat, [1]]
+  - [-1, 3, C3, [256, False, 2]]
+  - [-1, 1, Conv, [64, 3, 1, None, 2, 2, False]]
+  - [-1, 1, DWConv, [64, 3, 1, 2]]
+  - [-1, 1, Bottleneck, [64, False, 1, 0.25]]
+  - [[15, 9], 1, Detect, [nc, anchors]]
+"""
+
+
+def blocks(folder):
+    default = yolo.Conv.default_act
+    try:
+        model = yolo.DetectionModel(yaml.safe_load(BLOCKS), ch=3)
+        folder.write("forward_blocks", {**forward_case("blocks", 2, 64, 96, model), "yaml": BLOCKS})
+    finally:
+        yolo.Conv.default_act = default
 
 
 class Head(torch.nn.Module):

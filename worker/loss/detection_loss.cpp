@@ -26,9 +26,9 @@ at::Tensor to_tensor(const std::vector<int64_t>& values) {
       .clone();
 }
 
-at::Tensor to_tensor(const std::vector<float>& values, at::ScalarType dtype) {
+at::Tensor to_tensor(const std::vector<float>& values) {
   return at::from_blob(const_cast<float*>(values.data()), {static_cast<int64_t>(values.size())}, at::kFloat)
-      .to(dtype, /*non_blocking=*/false, /*copy=*/true);
+      .clone();
 }
 
 // Sum of the elements' binary cross entropies, with YOLOv5's positive weight and focal option.
@@ -83,17 +83,15 @@ struct BoxTerm {
 };
 
 BoxTerm match_predictions(const at::Tensor& raw, const LevelMatches& matches) {
-  const at::ScalarType dtype = raw.scalar_type();
   const at::Tensor rows = at::index(raw, {to_tensor(matches.image), to_tensor(matches.anchor),
                                           to_tensor(matches.row), to_tensor(matches.column)});
-  const at::Tensor anchors =
-      at::stack({to_tensor(matches.anchor_w, dtype), to_tensor(matches.anchor_h, dtype)}, 1);
+  const at::Tensor anchors = at::stack({to_tensor(matches.anchor_w), to_tensor(matches.anchor_h)}, 1);
   const at::Tensor xy = at::sigmoid(rows.narrow(1, 0, 2)) * 2 - 0.5;
   const at::Tensor half_wh = at::sigmoid(rows.narrow(1, 2, 2)) * 2;
   const at::Tensor predicted = at::cat({xy, half_wh * half_wh * anchors}, 1);
-  const at::Tensor target = at::stack({to_tensor(matches.x, dtype), to_tensor(matches.y, dtype),
-                                       to_tensor(matches.w, dtype), to_tensor(matches.h, dtype)},
-                                      1);
+  // Labels stay fp32 in every precision, and so does what is computed from labels alone.
+  const at::Tensor target =
+      at::stack({to_tensor(matches.x), to_tensor(matches.y), to_tensor(matches.w), to_tensor(matches.h)}, 1);
   return {complete_iou(predicted, target), rows.narrow(1, 5, rows.size(1) - 5)};
 }
 

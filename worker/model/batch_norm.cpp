@@ -51,7 +51,7 @@ struct Pooled {
 
 Pooled pool(const std::vector<std::vector<double>>& rows, size_t mean_at, size_t variance_at,
             size_t count_at) {
-  if (rows.size() == 1) {
+  if (rows.size() == 1 && rows[0][count_at] > 1) {
     return {rows[0][mean_at], rows[0][variance_at]};
   }
   double total = 0, mean = 0, squares = 0;
@@ -62,7 +62,8 @@ Pooled pool(const std::vector<std::vector<double>>& rows, size_t mean_at, size_t
   mean /= total;
   for (const auto& row : rows) {
     const double count = row[count_at], shift = row[mean_at] - mean;
-    squares += row[variance_at] * std::max(count - 1, 0.0) + count * shift * shift;
+    // A group with one value a channel has no variance of its own (0/0).
+    squares += (count > 1 ? row[variance_at] * (count - 1) : 0.0) + count * shift * shift;
   }
   return {mean, squares / std::max(total - 1, 1.0)};
 }

@@ -14,6 +14,7 @@
 #include <ATen/ops/slice.h>
 #include <ATen/ops/upsample_nearest2d.h>
 
+#include <algorithm>
 #include <map>
 
 #include "common/base/error.h"
@@ -22,6 +23,7 @@
 namespace yolodist::model {
 namespace {
 
+using model_spec::ConvSpec;
 using model_spec::LayerSpec;
 
 at::Tensor activate(const Pass& pass, const at::Tensor& x) {
@@ -58,23 +60,26 @@ at::Tensor batch_norm(Pass& pass, const std::string& name, const at::Tensor& x) 
                         true);
 }
 
-struct Geometry {
-  int stride = 1;
-  int padding = -1;  // negative: half the kernel, "same"
-  bool activated = true;
-};
+// A convolution of the running layer, by its name in the state dict.
+const ConvSpec& conv_spec(const Pass& pass, const std::string& name) {
+  const auto& convs = pass.layer->convs;
+  const auto found =
+      std::find_if(convs.begin(), convs.end(), [&](const ConvSpec& conv) { return conv.name == name; });
+  check(found != convs.end(), cat("the layer table has the convolution ", name));
+  return *found;
+}
 
-at::Tensor plain_conv(const Pass& pass, const std::string& name, const at::Tensor& x, Geometry geometry) {
-  const at::Tensor& weight = pass.state.at(name + ".weight");
-  const int64_t padding = geometry.padding >= 0 ? geometry.padding : weight.size(2) / 2;
-  const int64_t groups = x.size(1) / weight.size(1);
-  return at::conv2d(x, weight, {}, geometry.stride, padding, 1, groups);
+// A convolution alone.
+at::Tensor bare_conv(const Pass& pass, const std::string& name, const at::Tensor& x) {
+  const ConvSpec& spec = conv_spec(pass, name);
+  const at::Tensor& weight = pass.state.at(name + (spec.bare ? ".weight" : ".conv.weight"));
+  return at::conv2d(x, weight, {}, spec.stride, spec.padding, spec.dilation, spec.groups);
 }
 
 // YOLOv5's Conv: convolution without bias, batch norm, activation.
-at::Tensor conv(Pass& pass, const std::string& name, const at::Tensor& x, Geometry geometry = {}) {
-  const at::Tensor y = batch_norm(pass, name + ".bn", plain_conv(pass, name + ".conv", x, geometry));
-  return geometry.activated ? activate(pass, y) : y;
+at::Tensor conv(Pass& pass, const std::string& name, const at::Tensor& x) {
+  const at::Tensor y = batch_norm(pass, name + ".bn", bare_conv(pass, name, x));
+  return conv_spec(pass, name).activated ? activate(pass, y) : y;
 }
 
 at::Tensor bottleneck(Pass& pass, const std::string& name, const at::Tensor& x, bool shortcut) {
@@ -89,38 +94,34 @@ at::Tensor bottlenecks(Pass& pass, const std::string& name, at::Tensor x, const 
   return x;
 }
 
-at::Tensor ghost_conv(Pass& pass, const std::string& name, const at::Tensor& x, Geometry geometry = {}) {
-  const at::Tensor y = conv(pass, name + ".cv1", x, geometry);
-  return at::cat(
-      {y, conv(pass, name + ".cv2", y, {.stride = 1, .padding = -1, .activated = geometry.activated})}, 1);
+at::Tensor ghost_conv(Pass& pass, const std::string& name, const at::Tensor& x) {
+  const at::Tensor y = conv(pass, name + ".cv1", x);
+  return at::cat({y, conv(pass, name + ".cv2", y)}, 1);
 }
 
 at::Tensor ghost_bottleneck(Pass& pass, const std::string& name, const at::Tensor& x, int stride) {
-  const Geometry linear{.stride = 1, .padding = -1, .activated = false};
-  const Geometry linear_strided{.stride = stride, .padding = -1, .activated = false};
   at::Tensor y = ghost_conv(pass, name + ".conv.0", x);
   at::Tensor straight = x;
   if (stride == 2) {
-    y = conv(pass, name + ".conv.1", y, linear_strided);
-    straight = conv(pass, name + ".shortcut.1", conv(pass, name + ".shortcut.0", x, linear_strided), linear);
+    y = conv(pass, name + ".conv.1", y);
+    straight = conv(pass, name + ".shortcut.1", conv(pass, name + ".shortcut.0", x));
   }
-  return ghost_conv(pass, name + ".conv.2", y, linear) + straight;
+  return ghost_conv(pass, name + ".conv.2", y) + straight;
 }
 
 at::Tensor pool_same(const at::Tensor& x, int kernel) {
   return at::max_pool2d(x, kernel, 1, kernel / 2);
 }
 
-at::Tensor run_conv(Pass& pass, const LayerSpec& layer, const std::string& name, const at::Tensor& x) {
-  return conv(pass, name, x, {.stride = layer.stride, .padding = layer.padding});
+at::Tensor run_conv(Pass& pass, const LayerSpec&, const std::string& name, const at::Tensor& x) {
+  return conv(pass, name, x);
 }
 
-at::Tensor run_focus(Pass& pass, const LayerSpec& layer, const std::string& name, const at::Tensor& x) {
+at::Tensor run_focus(Pass& pass, const LayerSpec&, const std::string& name, const at::Tensor& x) {
   const auto quarter = [&x](int64_t row, int64_t column) {
     return at::slice(at::slice(x, 2, row, {}, 2), 3, column, {}, 2);
   };
-  return run_conv(pass, layer, name + ".conv",
-                  at::cat({quarter(0, 0), quarter(1, 0), quarter(0, 1), quarter(1, 1)}, 1));
+  return conv(pass, name + ".conv", at::cat({quarter(0, 0), quarter(1, 0), quarter(0, 1), quarter(1, 1)}, 1));
 }
 
 at::Tensor run_bottleneck(Pass& pass, const LayerSpec& layer, const std::string& name, const at::Tensor& x) {
@@ -144,8 +145,10 @@ at::Tensor run_bottleneck_csp(Pass& pass, const LayerSpec& layer, const std::str
                               const at::Tensor& x) {
   const at::Tensor deep = bottlenecks(pass, name, conv(pass, name + ".cv1", x), layer);
   const at::Tensor joined =
-      at::cat({plain_conv(pass, name + ".cv3", deep, {}), plain_conv(pass, name + ".cv2", x, {})}, 1);
-  return conv(pass, name + ".cv4", activate(pass, batch_norm(pass, name + ".bn", joined)));
+      at::cat({bare_conv(pass, name + ".cv3", deep), bare_conv(pass, name + ".cv2", x)}, 1);
+  // This one SiLU does not follow the model's activation. Source: ultralytics/yolov5 v7.0 models/common.py,
+  // BottleneckCSP.
+  return conv(pass, name + ".cv4", at::silu(batch_norm(pass, name + ".bn", joined)));
 }
 
 at::Tensor run_spp(Pass& pass, const LayerSpec& layer, const std::string& name, const at::Tensor& x) {
@@ -163,8 +166,8 @@ at::Tensor run_sppf(Pass& pass, const LayerSpec& layer, const std::string& name,
   return conv(pass, name + ".cv2", at::cat({y0, y1, y2, pool_same(y2, layer.kernel)}, 1));
 }
 
-at::Tensor run_ghost_conv(Pass& pass, const LayerSpec& layer, const std::string& name, const at::Tensor& x) {
-  return ghost_conv(pass, name, x, {.stride = layer.stride, .padding = layer.padding});
+at::Tensor run_ghost_conv(Pass& pass, const LayerSpec&, const std::string& name, const at::Tensor& x) {
+  return ghost_conv(pass, name, x);
 }
 
 at::Tensor run_ghost_bottleneck(Pass& pass, const LayerSpec& layer, const std::string& name,
@@ -207,6 +210,7 @@ bool repeats_inside(const LayerSpec& layer) {
 
 Activation run_block(Pass& pass, const LayerSpec& layer, const std::vector<Activation>& inputs) {
   pass.layer_index = layer.index;
+  pass.layer = &layer;
   if (layer.block == "Concat") {
     std::vector<at::Tensor> parts;
     for (const Activation& input : inputs) {

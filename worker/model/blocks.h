@@ -30,10 +30,10 @@ struct Pass {
   const BatchNormTable* table = nullptr;  // with `record`: normalise by the batch and record its statistics
   BatchNormRecord* record = nullptr;      // null: normalise by the running statistics
   int layer_index = -1;                   // the layer that runs, for reports
+  const model_spec::LayerSpec* layer = nullptr;  // the same, while its block runs
 };
 
-// Runs one layer of the table on its sources' outputs (Detect excepted). The state dict's names carry all
-// sizes.
+// Runs one layer of the table on its sources' outputs (Detect excepted).
 Activation run_block(Pass& pass, const model_spec::LayerSpec& layer, const std::vector<Activation>& inputs);
 
 }  // namespace yolodist::model

@@ -30,15 +30,16 @@ void fill_uniform(at::Tensor& tensor, double bound, uint64_t seed, size_t entry)
                     [&] { return static_cast<double>(static_cast<float>(draws.uniform(-bound, bound))); });
 }
 
-// Prior of the objectness and class logits of one level.
+// Prior of the objectness and class logits of one level. Added in fp32 whatever the precision, as above.
 void add_detect_prior(at::Tensor& bias, const model_spec::ModelSpec& spec, int stride_px) {
   constexpr double reference_side_px = 640, objects_a_picture = 8;
   const double cells_a_side = reference_side_px / stride_px;
   const double object_prior = std::log(objects_a_picture / (cells_a_side * cells_a_side));
   const double class_prior = std::log(0.6 / (spec.class_count - 0.99999));
-  at::Tensor view = bias.view({spec.anchors_per_level(), spec.outputs_per_anchor()});
-  view.select(1, 4).add_(object_prior);
-  view.narrow(1, 5, spec.class_count).add_(class_prior);
+  at::Tensor values = bias.to(at::kFloat).view({spec.anchors_per_level(), spec.outputs_per_anchor()});
+  values.select(1, 4).add_(object_prior);
+  values.narrow(1, 5, spec.class_count).add_(class_prior);
+  bias.copy_(values.view(-1));
 }
 
 }  // namespace
@@ -67,7 +68,7 @@ void initialise(Model& model, uint64_t seed) {
         tensor.zero_();
         break;
       case Role::bn_var:
-        tensor.fill_(0.9);
+        tensor.fill_(static_cast<double>(0.9F));
         break;
       case Role::anchors: {
         std::vector<double> values;

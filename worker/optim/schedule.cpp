@@ -11,8 +11,10 @@ namespace {
 
 constexpr double nominal_batch = 64;  // source: ultralytics/yolov5 v7.0 train.py, nbs
 
-double between(double from, double to, double t) {
-  return from + (to - from) * t;
+// On the way from one value to another after `done` of `total` iterations. The order of the operations is
+// that of numpy.interp, so that an accumulation that lies on a half is rounded to the same side.
+double between(double from, double to, int64_t done, int64_t total) {
+  return done == total ? to : (to - from) / static_cast<double>(total) * static_cast<double>(done) + from;
 }
 
 // Python's round: halves go to the even neighbour (the default rounding mode).
@@ -45,11 +47,11 @@ IterationSettings Schedule::at(int epoch, int batch) const {
   settings.momentum = hyp.momentum;
   settings.accumulate = at_least_one(full_accumulate_);
   if (iteration <= warmup_iterations_) {
-    const double t = static_cast<double>(iteration) / static_cast<double>(warmup_iterations_);
+    const auto now = [&](double from, double to) { return between(from, to, iteration, warmup_iterations_); };
     const double target = hyp.lr0 * lr_factor(epoch);
-    settings.lr = {between(hyp.warmup_bias_lr, target, t), between(0, target, t), between(0, target, t)};
-    settings.accumulate = at_least_one(between(1, full_accumulate_, t));
-    settings.momentum = setup_.adam ? hyp.momentum : between(hyp.warmup_momentum, hyp.momentum, t);
+    settings.lr = {now(hyp.warmup_bias_lr, target), now(0, target), now(0, target)};
+    settings.accumulate = at_least_one(now(1, full_accumulate_));
+    settings.momentum = setup_.adam ? hyp.momentum : now(hyp.warmup_momentum, hyp.momentum);
     return settings;
   }
   const bool warmup_ended_in_this_epoch = epoch_start <= warmup_iterations_;

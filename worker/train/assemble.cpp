@@ -103,6 +103,7 @@ void build_model(Training& t, const std::optional<checkpoint::Checkpoint>& weigh
     }
     spec = model_spec::parse_model_spec(weights->meta.at("model_yaml").get<std::string>(), t.options.weights,
                                         classes);
+    spec.name = weights->meta.value("model_name", spec.name);
   }
   t.imgsz_px = fitting_side(t.options.imgsz_px, spec.max_stride_px());
   t.model = std::make_unique<model::Model>(std::move(spec), t.dtype);

@@ -203,7 +203,6 @@ bool may_stop_early(const Training& t) {
 
 void print_validation(const Training& t, const ValidationReport& report, bool per_class) {
   if (t.is_leader()) {
-    log::info(eval::table_header());
     for (const std::string& line : eval::table(report.metrics, t.data_set.names, per_class)) {
       log::info(line);
     }
