@@ -23,8 +23,7 @@ from golden import formula, measures, network, pictures  # noqa: E402
 
 def main():
     parts = {"builder": network.builder, "forward": network.forward, "blocks": network.blocks,
-             "assignment": network.assignment,
-             "loss": network.loss, "schedule": measures.schedule, "ema": measures.ema,
+             "assignment": network.assignment, "loss": network.loss, "schedule": measures.schedule, "ema": measures.ema,
              "evaluation": measures.evaluation, "data": pictures.data, "trace": network.trace}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(parts), help="parts, separated by commas")

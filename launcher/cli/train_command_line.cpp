@@ -127,7 +127,7 @@ void fill_sample(TrainCommandLine& line) {
   const auto is_given = [&](const char* name) { return line.given.contains(name); };
   TrainOptions& o = line.options;
   line.is_sample = !is_given("data") && !o.resume;
-  if (!line.is_sample || is_given("cfg") || is_given("weights")) {
+  if (!line.is_sample || is_given("cfg") || !o.weights.empty()) {
     return;
   }
   o.cfg = "yolov5n";

@@ -268,7 +268,8 @@ ExitCode behave(Worker& w, const std::string& mode, int special_rank) {
       for (int i = 0; i < rounds; ++i) {
         comm::all_reduce_sum(w.communicator, std::span(values), soon());
       }
-      return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count() / rounds;
+      return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count() /
+             rounds;
     };
     for (const size_t count : {1, 1000, 100000, 1000000}) {
       const double ms = time_ms(count);

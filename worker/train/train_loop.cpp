@@ -255,14 +255,15 @@ bool close_epoch(Session& s) {
   Training& t = s.t;
   const int epoch = t.state.epoch;
   const bool may_be_final = epoch + 1 >= t.options.epochs || may_stop_early(t);
-  if (!t.options.no_val || may_be_final) {
+  const bool validates = !t.options.no_val || may_be_final;
+  if (validates) {
     const ValidationReport report = validate(t, t.ema->model());
     t.state.last_validation = report.result;
     print_validation(t, report, /*per_class=*/false);
   }
   const double fitness = t.state.last_validation.fitness();
   const bool stop = stops_early(t, fitness);
-  const bool is_best = fitness >= t.state.best_fitness;
+  const bool is_best = validates && fitness >= t.state.best_fitness;
   t.state.best_fitness = std::max(t.state.best_fitness, fitness);
   record_epoch(s);
   begin_next_epoch(t);
