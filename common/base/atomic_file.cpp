@@ -15,9 +15,13 @@ namespace yolodist {
 namespace {
 
 [[noreturn]] void fail(std::string_view action, const std::filesystem::path& path, int error_number) {
-  throw StorageError(cat("cannot ", action, " ", path.string(), ": ", errno_text(error_number)),
-                     error_number == ENOSPC || error_number == EDQUOT ? "Free some space there, then run again with --resume."
-                                                                      : "");
+  const char* hint = "";
+  if (error_number == ENOSPC || error_number == EDQUOT) {
+    hint = "Free some space there, then run again with --resume.";
+  } else if (error_number == EFBIG) {
+    hint = "Raise the limit on file sizes (ulimit -f), then run again with --resume.";
+  }
+  throw StorageError(cat("cannot ", action, " ", path.string(), ": ", errno_text(error_number)), hint);
 }
 
 void sync_folder(const std::filesystem::path& file) {

@@ -50,8 +50,10 @@ std::string found_weights(const std::string& weights) {
       if (name == cat("yolov5", size, p6, ".pt")) {
         const std::string address =
             cat("https://github.com/ultralytics/yolov5/releases/download/v7.0/", name);
-        throw DataError(cat("--weights ", weights, ": no such file"),
-                        cat("Official weights: curl -L -o ", weights, " ", address));
+        throw DataError(
+            cat("--weights ", weights, ": no such file"),
+            cat("Official weights (this version cannot read them yet; train from scratch with --cfg ",
+                fs::path(name).stem().string(), "): curl -L -o ", weights, " ", address));
       }
     }
   }

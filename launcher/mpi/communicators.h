@@ -4,7 +4,7 @@
 
 #include <mpi.h>
 
-#include <string>
+#include <array>
 
 #include "common/protocol/messages.h"
 #include "launcher/mpi/session.h"
@@ -16,9 +16,17 @@ struct Session::Communicators {
   MPI_Comm control = MPI_COMM_NULL;  // messages of the launchers
   MPI_Comm small = MPI_COMM_NULL;    // host collectives of the workers, and start-up
   MPI_Comm gradients = MPI_COMM_NULL;
+  MPI_Comm small_arrival = MPI_COMM_NULL;  // barriers before the collectives of a channel
+  MPI_Comm gradients_arrival = MPI_COMM_NULL;
 
   MPI_Comm of(protocol::Channel channel) const {
     return channel == protocol::Channel::gradients ? gradients : small;
+  }
+  MPI_Comm arrival_of(protocol::Channel channel) const {
+    return channel == protocol::Channel::gradients ? gradients_arrival : small_arrival;
+  }
+  std::array<MPI_Comm*, 5> all() {
+    return {&control, &small, &gradients, &small_arrival, &gradients_arrival};
   }
 };
 

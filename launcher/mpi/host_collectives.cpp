@@ -12,6 +12,9 @@
 namespace yolodist::mpi {
 namespace {
 
+// Below it MPI sends a message at once, without asking the receiver first.
+constexpr size_t largest_single_exchange_bytes = 2048;
+
 using protocol::Channel;
 using protocol::Collective;
 using protocol::CollectiveKind;
@@ -59,10 +62,15 @@ MPI_Datatype make_large_type(int64_t bytes, int64_t limit) {
 }  // namespace
 
 struct HostCollectives::Running {
+  enum class Stage { arriving, arrived, moving };
   Collective collective;
+  std::byte* memory = nullptr;
+  std::vector<std::byte> scratch;
+  Stage stage = Stage::arriving;
+  bool has_barrier = true;
+  MPI_Request arrival = MPI_REQUEST_NULL;
   std::vector<MPI_Request> requests;
   MPI_Datatype large_type = MPI_DATATYPE_NULL;
-  std::vector<std::byte> scratch;
 };
 
 HostCollectives::HostCollectives(Session& session, int64_t count_limit)
@@ -84,7 +92,7 @@ size_t HostCollectives::bytes_of(const Collective& collective) const {
 }
 
 void HostCollectives::start(const Collective& collective, std::byte* memory) {
-  const Progress& progress = progress_[static_cast<size_t>(collective.channel)];
+  const Progress& progress = lane(collective.channel).progress;
   const std::pair key(collective.channel, collective.sequence);
   if (collective.sequence < progress.started || early_.contains(key)) {
     throw InternalError(cat("collective ", collective.sequence, " of channel ", name_of(collective.channel),
@@ -103,7 +111,7 @@ void HostCollectives::start(const Collective& collective, std::byte* memory) {
 }
 
 void HostCollectives::start_on_scratch(const Collective& collective) {
-  check(collective.sequence == progress_[static_cast<size_t>(collective.channel)].started,
+  check(collective.sequence == lane(collective.channel).progress.started,
         "missing collectives are started in order");
   std::vector<std::byte> scratch(bytes_of(collective));
   std::byte* memory = scratch.data();
@@ -113,48 +121,78 @@ void HostCollectives::start_on_scratch(const Collective& collective) {
 void HostCollectives::start_now(const Collective& collective, std::byte* memory,
                                 std::vector<std::byte> scratch) {
   check(collective.count > 0, "a collective has data");
-  const MPI_Comm communicator = session_.communicators().of(collective.channel);
   Running running;
   running.collective = collective;
+  running.memory = memory;
   running.scratch = std::move(scratch);
+  // Between two ranks a small reduction or gather is a single exchange, itself as quick as the barrier.
+  if (session_.size() <= 2 && bytes_of(collective) <= largest_single_exchange_bytes &&
+      collective.kind != CollectiveKind::broadcast) {
+    running.has_barrier = false;
+    running.stage = Running::Stage::arrived;
+  } else {
+    check_mpi(MPI_Ibarrier(session_.communicators().arrival_of(collective.channel), &running.arrival),
+              "MPI_Ibarrier");
+  }
+  Lane& lane = this->lane(collective.channel);
+  lane.progress.started = collective.sequence + 1;
+  lane.progress.recent.push_back(collective);
+  lane.running.push_back(std::move(running));
+}
+
+void HostCollectives::move_data(Running& running) {
+  const Collective& collective = running.collective;
+  const MPI_Comm communicator = session_.communicators().of(collective.channel);
   int count = static_cast<int>(std::min(collective.count, count_limit_));
   MPI_Datatype type = MPI_BYTE;
   if (collective.kind != CollectiveKind::all_reduce && collective.count > count_limit_) {
     running.large_type = type = make_large_type(collective.count, count_limit_);
     count = 1;
   }
+  running.stage = Running::Stage::moving;
   switch (collective.kind) {
-    case CollectiveKind::all_reduce:
-      for (int64_t begin = 0; begin < collective.count; begin += count_limit_) {
-        count = static_cast<int>(std::min(collective.count - begin, count_limit_));
-        check_mpi(MPI_Iallreduce(MPI_IN_PLACE,
-                                 memory + static_cast<size_t>(begin) * protocol::size_of(collective.dtype),
+    case CollectiveKind::all_reduce: {
+      const size_t element_bytes = protocol::size_of(collective.dtype);
+      const int64_t lim = getenv("YD_SEG") ? atol(getenv("YD_SEG")) / (int64_t)element_bytes : count_limit_;
+      for (int64_t begin = 0; begin < collective.count; begin += lim) {
+        count = static_cast<int>(std::min(collective.count - begin, lim));
+        check_mpi(MPI_Iallreduce(MPI_IN_PLACE, running.memory + static_cast<size_t>(begin) * element_bytes,
                                  count, to_mpi(collective.dtype), to_mpi(collective.reduction), communicator,
                                  &running.requests.emplace_back(MPI_REQUEST_NULL)),
                   "MPI_Iallreduce");
       }
       break;
+    }
     case CollectiveKind::all_gather:
-      check_mpi(MPI_Iallgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, memory, count, type, communicator,
+      check_mpi(MPI_Iallgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, running.memory, count, type, communicator,
                                &running.requests.emplace_back(MPI_REQUEST_NULL)),
                 "MPI_Iallgather");
       break;
     case CollectiveKind::broadcast:
-      check_mpi(MPI_Ibcast(memory, count, type, collective.root, communicator,
+      check_mpi(MPI_Ibcast(running.memory, count, type, collective.root, communicator,
                            &running.requests.emplace_back(MPI_REQUEST_NULL)),
                 "MPI_Ibcast");
       break;
   }
-  Progress& progress = progress_[static_cast<size_t>(collective.channel)];
-  progress.started = collective.sequence + 1;
-  progress.recent.push_back(collective);
-  running_.push_back(std::move(running));
 }
 
-std::vector<FinishedCollective> HostCollectives::test() {
-  std::vector<FinishedCollective> finished;
-  for (auto running = running_.begin(); running != running_.end();) {
+void HostCollectives::test_lane(Lane& lane, std::vector<FinishedCollective>& finished) {
+  bool may_move = true;  // all before it do: data move in the order of the sequence on every rank
+  for (auto running = lane.running.begin(); running != lane.running.end();) {
+    const Collective& collective = running->collective;
     int done = 0;
+    if (running->stage == Running::Stage::arriving) {
+      check_mpi(MPI_Test(&running->arrival, &done, MPI_STATUS_IGNORE), "MPI_Test");
+      running->stage = done != 0 ? Running::Stage::arrived : running->stage;
+    }
+    if (running->stage == Running::Stage::arrived && may_move) {
+      move_data(*running);
+    }
+    may_move = running->stage == Running::Stage::moving;
+    if (!may_move) {
+      // What follows has come later on every rank; looking at it now would change nothing.
+      return;
+    }
     check_mpi(MPI_Testall(static_cast<int>(running->requests.size()), running->requests.data(), &done,
                           MPI_STATUSES_IGNORE),
               "MPI_Testall");
@@ -165,21 +203,35 @@ std::vector<FinishedCollective> HostCollectives::test() {
     if (running->large_type != MPI_DATATYPE_NULL) {
       MPI_Type_free(&running->large_type);
     }
-    const Collective& collective = running->collective;
     finished.push_back({collective.channel, collective.sequence});
-    // A reduction or gather that is complete has heard from every rank, so every rank has started everything
-    // up to it. A broadcast has not: its root is done as soon as the data have left.
-    if (collective.kind != CollectiveKind::broadcast) {
-      std::vector<Collective>& recent = progress_[static_cast<size_t>(collective.channel)].recent;
-      std::erase_if(recent, [&](const Collective& other) { return other.sequence <= collective.sequence; });
-    }
-    running = running_.erase(running);
+    // It had its barrier, or data of all ranks: everyone has started everything up to it.
+    std::erase_if(lane.progress.recent,
+                  [&](const Collective& other) { return other.sequence <= collective.sequence; });
+    running = lane.running.erase(running);
+  }
+}
+
+std::vector<FinishedCollective> HostCollectives::test() {
+  std::vector<FinishedCollective> finished;
+  for (Lane& lane : lanes_) {
+    test_lane(lane, finished);
   }
   return finished;
 }
 
+bool HostCollectives::is_busy() const {
+  return std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return !lane.running.empty(); });
+}
+
+bool HostCollectives::is_moving() const {
+  return std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) {
+    return !lane.running.empty() && lane.running.front().has_barrier &&
+           lane.running.front().stage == Running::Stage::moving;
+  });
+}
+
 HostCollectives::Progress HostCollectives::progress(Channel channel) const {
-  return progress_[static_cast<size_t>(channel)];
+  return lanes_[static_cast<size_t>(channel)].progress;
 }
 
 }  // namespace yolodist::mpi

@@ -88,8 +88,7 @@ Session::Session(std::chrono::seconds limit) : communicators_(std::make_unique<C
   MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
   MPI_Comm_size(MPI_COMM_WORLD, &size_);
-  for (MPI_Comm* communicator :
-       {&communicators_->control, &communicators_->small, &communicators_->gradients}) {
+  for (MPI_Comm* communicator : communicators_->all()) {
     MPI_Comm_dup(MPI_COMM_WORLD, communicator);
     MPI_Comm_set_errhandler(*communicator, MPI_ERRORS_RETURN);
   }
@@ -110,8 +109,7 @@ Session::~Session() {
 
 void Session::finalize(std::chrono::seconds limit) {
   const EndTimer timer(limit, "the end of MPI");
-  for (MPI_Comm* communicator :
-       {&communicators_->control, &communicators_->small, &communicators_->gradients}) {
+  for (MPI_Comm* communicator : communicators_->all()) {
     MPI_Comm_free(communicator);
   }
   MPI_Finalize();

@@ -3,6 +3,7 @@
 #include "launcher/supervise/event_loop.h"
 
 #include <poll.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 #include <csignal>
@@ -22,11 +23,16 @@ using namespace std::chrono_literals;
 constexpr std::chrono::nanoseconds idle_sleep = 100ms;
 // Other launchers are about to send their last message.
 constexpr std::chrono::nanoseconds ending_sleep = 2ms;
+// Data move: a transfer takes some dozen looks on both sides.
+constexpr std::chrono::nanoseconds moving_sleep = 30us;
+// A peer has not come yet: the longer it takes, the less another moment matters.
 constexpr std::chrono::nanoseconds shortest_sleep = 50us;
 constexpr std::chrono::nanoseconds longest_sleep = 1ms;
-// Waiting this long already, a peer computes longer than we do, and another millisecond does not matter.
-constexpr std::chrono::nanoseconds patience = 50ms;
-constexpr std::chrono::nanoseconds patient_sleep = 2ms;
+constexpr int share_of_wait = 16;
+// A transfer that takes this long is stuck behind a peer that does not get a core.
+constexpr std::chrono::nanoseconds long_wait = 100ms;
+// Timers of this process fire this exactly; 50 µs is the default of Linux, longer than the shortest sleep.
+constexpr unsigned long timer_slack_ns = 5000;
 
 // No collective is this large; guards the multiplication by the element size.
 constexpr int64_t largest_element_count = int64_t{1} << 48;
@@ -35,7 +41,11 @@ constexpr int64_t largest_element_count = int64_t{1} << 48;
 
 std::chrono::nanoseconds SleepRhythm::next() const {
   const std::chrono::nanoseconds waited = std::chrono::steady_clock::now() - since_;
-  return waited > patience ? patient_sleep : std::clamp(waited / 4, shortest_sleep, longest_sleep);
+  return std::clamp(waited / share_of_wait, shortest_sleep, longest_sleep);
+}
+
+bool SleepRhythm::is_long() const {
+  return std::chrono::steady_clock::now() - since_ > long_wait;
 }
 
 EventLoop::EventLoop(mpi::Session& session, SignalQueue& signals, const Attempt& attempt,
@@ -50,14 +60,19 @@ EventLoop::EventLoop(mpi::Session& session, SignalQueue& signals, const Attempt&
   record_.attempt = attempt.start.attempt;
   record_.rank = session.rank();
   record_.host = attempt.host;
+  prctl(PR_SET_TIMERSLACK, timer_slack_ns);
 }
 
 Outcome EventLoop::run() {
   while (true) {
     try {
-      take_signals();
+      if (signal_is_ready_) {
+        take_signals();
+      }
       if (worker_) {
-        take_worker_messages();
+        if (socket_is_ready_) {
+          take_worker_messages();
+        }
         take_worker_end();
       } else if (!failing_) {
         start_worker();
@@ -70,7 +85,7 @@ Outcome EventLoop::run() {
       }
       fail(report_of_error(record_, error));
     }
-    if (failing_ && !announced_at_ && (!worker_ || worker_->reap())) {
+    if (failing_ && !announced_at_ && (!worker_ || worker_->end())) {
       announce_end(own_failure_ ? own_failure_->exit_code : to_int(ExitCode::ok), own_failure_);
     }
     keep_deadlines();
@@ -95,7 +110,10 @@ void EventLoop::start_worker() {
 void EventLoop::take_signals() {
   while (const std::optional<int> number = signals_.next()) {
     if (*number == SIGCHLD) {
-      continue;  // take_worker_end looks anyway
+      if (worker_) {
+        worker_->reap();
+      }
+      continue;
     }
     if (*number == SIGINT && ++interrupts_ > 1) {
       log::warning("second SIGINT: ending at once, without a checkpoint");
@@ -104,7 +122,7 @@ void EventLoop::take_signals() {
     }
     stop_reason_ = signal_name(*number);
     log::info(cat(stop_reason_, ": rank ", session_.rank(), " asks all ranks to save and stop"));
-    if (worker_ && !worker_->reap()) {
+    if (worker_ && !worker_->end()) {
       worker_->send(protocol::Stop{stop_reason_});
     }
   }
@@ -174,7 +192,7 @@ void EventLoop::take(const protocol::Done& message) {
 void EventLoop::take_finished_collectives() {
   for (const mpi::FinishedCollective& finished : collectives_.test()) {
     rhythm_.something_happened();
-    if (worker_ && !worker_->reap()) {
+    if (worker_ && !worker_->end()) {
       worker_->send(protocol::CollectiveDone{finished.channel, finished.sequence, ""});
     }
   }
@@ -203,7 +221,7 @@ void EventLoop::take_peer_messages() {
 }
 
 void EventLoop::take_worker_end() {
-  const std::optional<workers::WorkerEnd>& end = worker_->reap();
+  const std::optional<workers::WorkerEnd>& end = worker_->end();
   if (!end || announced_at_) {
     return;
   }
@@ -250,7 +268,7 @@ void EventLoop::end_worker() {
     failing_at_ = Clock::now();
   }
   // A worker that is about to end by itself gets the same grace, but no signal.
-  if (worker_ && !worker_->reap() && !terminated_at_) {
+  if (worker_ && !worker_->end() && !terminated_at_) {
     terminated_at_ = Clock::now();
     if (!record_.own_report) {
       worker_->signal(SIGTERM);
@@ -260,7 +278,7 @@ void EventLoop::end_worker() {
 
 void EventLoop::keep_deadlines() {
   const Clock::time_point now = Clock::now();
-  const bool is_running = worker_ && !worker_->reap();
+  const bool is_running = worker_ && !worker_->end();
   if (is_running && terminated_at_ && now - *terminated_at_ > limits_.kill_grace) {
     worker_->signal(SIGKILL);
   }
@@ -364,7 +382,9 @@ void EventLoop::give_up(const std::string& why) {
 
 void EventLoop::sleep() {
   std::chrono::nanoseconds duration = idle_sleep;
-  if (collectives_.is_busy() || control_.is_sending()) {
+  if (collectives_.is_moving() && !rhythm_.is_long()) {
+    duration = moving_sleep;
+  } else if (collectives_.is_busy() || control_.is_sending()) {
     duration = rhythm_.next();
   } else if (failing_) {
     duration = ending_sleep;
@@ -375,7 +395,9 @@ void EventLoop::sleep() {
     descriptors[1].events = worker_->has_unsent() ? POLLIN | POLLOUT : POLLIN;
   }
   const timespec timeout = {static_cast<time_t>(duration / 1s), static_cast<long>((duration % 1s).count())};
-  ppoll(descriptors.data(), descriptors.size(), &timeout, nullptr);
+  const int ready = ppoll(descriptors.data(), descriptors.size(), &timeout, nullptr);
+  signal_is_ready_ = ready > 0 && descriptors[0].revents != 0;
+  socket_is_ready_ = ready > 0 && descriptors[1].revents != 0;
 }
 
 Outcome supervise(mpi::Session& session, SignalQueue& signals, const Attempt& attempt, const Limits& limits) {

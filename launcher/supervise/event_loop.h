@@ -21,6 +21,7 @@ class SleepRhythm {
  public:
   void something_happened() { since_ = std::chrono::steady_clock::now(); }
   std::chrono::nanoseconds next() const;
+  bool is_long() const;  // nothing has happened for so long that looking often does not help
 
  private:
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
@@ -71,6 +72,7 @@ class EventLoop {
   std::optional<workers::WorkerProcess> worker_;
   SleepRhythm rhythm_;
 
+  bool signal_is_ready_ = true, socket_is_ready_ = true;  // by the last poll
   bool failing_ = false;                           // here or elsewhere: no new collectives, all workers end
   std::optional<run::FailureReport> own_failure_;  // of this rank
   std::vector<run::FailureReport> peer_failures_;

@@ -132,15 +132,15 @@ WorkerProcess::WorkerProcess(const WorkerCommand& command) : attempt_(command.at
 }
 
 WorkerProcess::~WorkerProcess() {
-  if (!reap()) {
-    signal(SIGKILL);
-  }
+  reap();
+  signal(SIGKILL);
   // A prefix may have left the worker as an orphan: the end of the socket ends it.
   close(socket_);
   constexpr std::chrono::seconds reaping_limit{5};
   constexpr std::chrono::milliseconds pause{1};
-  for (const Deadline deadline = Deadline::after(reaping_limit); !reap() && !deadline.has_passed();) {
+  for (const Deadline deadline = Deadline::after(reaping_limit); !end_ && !deadline.has_passed();) {
     std::this_thread::sleep_for(pause);
+    reap();
   }
   for (const Extent& extent : extents_) {
     munmap(extent.memory, static_cast<size_t>(extent.bytes));
@@ -232,7 +232,7 @@ void WorkerProcess::signal(int number) {
   }
 }
 
-const std::optional<WorkerEnd>& WorkerProcess::reap() {
+void WorkerProcess::reap() {
   int status = 0;
   if (!end_ && waitpid(pid_, &status, WNOHANG) == pid_) {
     if (WIFSIGNALED(status)) {
@@ -241,7 +241,6 @@ const std::optional<WorkerEnd>& WorkerProcess::reap() {
       end_ = WorkerEnd{WEXITSTATUS(status), 0};
     }
   }
-  return end_;
 }
 
 }  // namespace yolodist::workers

@@ -47,8 +47,10 @@ class WorkerProcess {
   std::byte* memory(int64_t offset_bytes, int64_t bytes) const;
 
   void signal(int number);
-  // Not empty once it has ended.
-  const std::optional<WorkerEnd>& reap();
+  // Asks the kernel whether it has ended; to be called after SIGCHLD.
+  void reap();
+  // Not empty once reap() has seen its end.
+  const std::optional<WorkerEnd>& end() const { return end_; }
 
  private:
   struct Extent {

@@ -126,7 +126,7 @@ TEST_F(GoldenLoss, CompleteIouAndItsGradientAreThePeers) {
   }
 }
 
-// The fact sheet's own three pairs, printed there with eight digits.
+// Three pairs whose values are known to eight digits: golden file and expectation guard each other.
 TEST_F(GoldenLoss, CompleteIouHasTheKnownValues) {
   const double known[] = {0.99999998, 0.62519454, -0.50930367};
   for (size_t k = 0; k < std::size(known); ++k) {

@@ -279,6 +279,26 @@ ExitCode behave(Worker& w, const std::string& mode, int special_rank) {
     }
     return ExitCode::ok;
   }
+  if (mode == "skewed") {  // by hand: the last rank comes 200 ms late; how long it then waits for one bucket
+    for (const size_t count : {1, 25000, 250000, 2000000}) {
+      std::vector<float> dummy(1);
+      static std::span<std::byte> memory = w.communicator.allocate_shared(8000000);
+      double total_ms = 0;
+      constexpr int rounds = 10;
+      for (int i = 0; i < rounds; ++i) {
+        if (w.rank() == w.size() - 1) {
+          std::this_thread::sleep_for(200ms);
+        }
+        const auto begin = std::chrono::steady_clock::now();
+        w.communicator.all_reduce(memory.data(), count, Dtype::f32, Reduction::sum)->wait(soon());
+        total_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+      }
+      if (w.rank() == w.size() - 1) {
+        std::printf("late all-reduce of %zu floats: %.3f ms\n", count, total_ms / rounds);
+      }
+    }
+    return ExitCode::ok;
+  }
   if (mode == "train-like") {
     return steady(w, 400ms, 8, 25, [](int) {});
   }

@@ -15,7 +15,8 @@
 
 namespace yolodist::test {
 
-// Options for a quick run on the shipped sample: yolov5n from scratch, small pictures, no validation but the last.
+// Options for a quick run on the shipped sample: yolov5n from scratch, small pictures, no validation but the
+// last.
 inline config::TrainOptions sample_options(int imgsz_px) {
   config::TrainOptions options;
   options.cfg = YOLODIST_SOURCE_DIR "/share/yolodist/models/yolov5n.yaml";
@@ -33,10 +34,11 @@ struct LocalRun {
   ExitCode exit_code{};                                 // of rank 0
 };
 
-// Trains on `world_size` ranks that are threads of this process. `stop_at_iteration` >= 0: the last rank asks for a
-// stop when it has done so many.
-inline LocalRun train_locally(const config::TrainOptions& options, int world_size, const std::string& run_directory,
-                              const std::string& resume_checkpoint = "", int stop_at_iteration = -1) {
+// Trains on `world_size` ranks that are threads of this process. `stop_at_iteration` >= 0: the last rank asks
+// for a stop when it has done so many.
+inline LocalRun train_locally(const config::TrainOptions& options, int world_size,
+                              const std::string& run_directory, const std::string& resume_checkpoint = "",
+                              int stop_at_iteration = -1) {
   auto communicators = comm::make_local_communicators(world_size);
   LocalRun run;
   run.ranks.resize(static_cast<size_t>(world_size));
@@ -55,10 +57,13 @@ inline LocalRun train_locally(const config::TrainOptions& options, int world_siz
           start.options.bn_group = (options.global_batch + world_size - 1) / world_size;
         }
         start.resume_checkpoint = resume_checkpoint;
-        run.ranks[r] = train::assemble(start, std::move(communicators[r]));
+        run.ranks[r] = train::assemble(start, {.device = at::kCPU,
+                                               .communicator = std::move(communicators[r]),
+                                               .device_communicator = nullptr});
         int64_t done = 0;
         const train::LaunchLink link{
-            .stop_reason = [&] { return rank == world_size - 1 && done == stop_at_iteration ? "SIGUSR1" : ""; },
+            .stop_reason =
+                [&] { return rank == world_size - 1 && done == stop_at_iteration ? "SIGUSR1" : ""; },
             .send_progress = [&](const protocol::Progress& progress) { done = progress.iteration + 1; }};
         const ExitCode code = train::train(*run.ranks[r], link);
         if (rank == 0) {

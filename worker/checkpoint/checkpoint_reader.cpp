@@ -95,7 +95,8 @@ class Loader {
     for (const std::string& global : pickle_.globals) {
       if (global.starts_with("models.yolo ") || global.starts_with("yolov5.models.yolo ")) {
         fail(cat("is an official YOLOv5 checkpoint (a pickled ", dotted(global),
-                 "): official YOLOv5 checkpoints are not read yet"));
+                 "): official YOLOv5 checkpoints are not read yet"),
+             "Train from scratch with --cfg, or start from weights of yolodist.");
       }
       if (global.starts_with("ultralytics.")) {
         fail(cat("is a checkpoint of the ultralytics package (a pickled ", dotted(global),

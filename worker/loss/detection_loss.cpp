@@ -9,7 +9,6 @@
 #include <ATen/ops/clamp_min.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/full_like.h>
 #include <ATen/ops/index.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/stack.h>
@@ -21,14 +20,15 @@
 namespace yolodist::loss {
 namespace {
 
-at::Tensor to_tensor(const std::vector<int64_t>& values) {
+// What is known on the host as a tensor beside the predictions; always a copy.
+at::Tensor to_tensor(const std::vector<int64_t>& values, at::Device device) {
   return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())}, at::kLong)
-      .clone();
+      .to(device, at::kLong, /*non_blocking=*/false, /*copy=*/true);
 }
 
-at::Tensor to_tensor(const std::vector<float>& values) {
+at::Tensor to_tensor(const std::vector<float>& values, at::Device device) {
   return at::from_blob(const_cast<float*>(values.data()), {static_cast<int64_t>(values.size())}, at::kFloat)
-      .clone();
+      .to(device, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
 }
 
 // Sum of the elements' binary cross entropies, with YOLOv5's positive weight and focal option.
@@ -56,9 +56,9 @@ at::Tensor objectness_labels(const at::Tensor& raw, const LevelMatches& matches,
   at::Tensor labels = at::zeros({raw.size(0), raw.size(1), raw.size(2), raw.size(3)},
                                 at::TensorOptions().dtype(raw.scalar_type()));
   if (matches.count() == 0) {
-    return labels;
+    return labels.to(raw.device());
   }
-  const at::Tensor values = at::clamp_min(iou.detach(), 0).to(at::kDouble).contiguous();
+  const at::Tensor values = at::clamp_min(iou.detach(), 0).to(at::kCPU, at::kDouble).contiguous();
   const double* value = values.const_data_ptr<double>();
   const int64_t anchors = raw.size(1), rows = raw.size(2), columns = raw.size(3);
   const auto write = [&](auto* cells) {
@@ -74,7 +74,7 @@ at::Tensor objectness_labels(const at::Tensor& raw, const LevelMatches& matches,
   } else {
     write(labels.mutable_data_ptr<float>());
   }
-  return labels;
+  return labels.to(raw.device());
 }
 
 struct BoxTerm {
@@ -83,20 +83,22 @@ struct BoxTerm {
 };
 
 BoxTerm match_predictions(const at::Tensor& raw, const LevelMatches& matches) {
-  const at::Tensor rows = at::index(raw, {to_tensor(matches.image), to_tensor(matches.anchor),
-                                          to_tensor(matches.row), to_tensor(matches.column)});
-  const at::Tensor anchors = at::stack({to_tensor(matches.anchor_w), to_tensor(matches.anchor_h)}, 1);
+  const auto here = [&raw](const auto& values) { return to_tensor(values, raw.device()); };
+  const at::Tensor rows =
+      at::index(raw, {here(matches.image), here(matches.anchor), here(matches.row), here(matches.column)});
+  const at::Tensor anchors = at::stack({here(matches.anchor_w), here(matches.anchor_h)}, 1);
   const at::Tensor xy = at::sigmoid(rows.narrow(1, 0, 2)) * 2 - 0.5;
   const at::Tensor half_wh = at::sigmoid(rows.narrow(1, 2, 2)) * 2;
   const at::Tensor predicted = at::cat({xy, half_wh * half_wh * anchors}, 1);
   // Labels stay fp32 in every precision, and so does what is computed from labels alone.
   const at::Tensor target =
-      at::stack({to_tensor(matches.x), to_tensor(matches.y), to_tensor(matches.w), to_tensor(matches.h)}, 1);
+      at::stack({here(matches.x), here(matches.y), here(matches.w), here(matches.h)}, 1);
   return {complete_iou(predicted, target), rows.narrow(1, 5, rows.size(1) - 5)};
 }
 
 at::Tensor class_labels(const at::Tensor& logits, const LevelMatches& matches, double smoothing) {
-  at::Tensor labels = at::full_like(logits, smoothing / 2, logits.options().requires_grad(false));
+  at::Tensor labels =
+      at::full(logits.sizes(), smoothing / 2, at::TensorOptions().dtype(logits.scalar_type()));
   const int64_t classes = labels.size(1);
   const double positive = 1 - smoothing / 2;
   const auto write = [&](auto* values) {
@@ -105,13 +107,12 @@ at::Tensor class_labels(const at::Tensor& logits, const LevelMatches& matches, d
           static_cast<std::remove_pointer_t<decltype(values)>>(positive);
     }
   };
-  labels = labels.contiguous();
   if (labels.scalar_type() == at::kDouble) {
     write(labels.mutable_data_ptr<double>());
   } else {
     write(labels.mutable_data_ptr<float>());
   }
-  return labels;
+  return labels.to(logits.device());
 }
 
 double value_of(const at::Tensor& scalar) {

@@ -24,9 +24,9 @@ BatchNormTable::BatchNormTable(const std::vector<model_spec::StateEntry>& entrie
   }
 }
 
-BatchNormRecord::BatchNormRecord(const BatchNormTable& table, at::ScalarType dtype)
-    : mean(at::zeros({table.channel_count}, at::TensorOptions().dtype(dtype))),
-      variance(at::zeros({table.channel_count}, at::TensorOptions().dtype(dtype))),
+BatchNormRecord::BatchNormRecord(const BatchNormTable& table, const at::TensorOptions& options)
+    : mean(at::zeros({table.channel_count}, options)),
+      variance(at::zeros({table.channel_count}, options)),
       value_count(table.names.size(), 0) {}
 
 size_t row_length(const BatchNormTable& table) {
@@ -34,7 +34,8 @@ size_t row_length(const BatchNormTable& table) {
 }
 
 std::vector<double> to_row(const BatchNormRecord& record) {
-  const at::Tensor mean = record.mean.to(at::kDouble), variance = record.variance.to(at::kDouble);
+  const at::Tensor mean = record.mean.to(at::kCPU, at::kDouble);
+  const at::Tensor variance = record.variance.to(at::kCPU, at::kDouble);
   std::vector<double> row(mean.const_data_ptr<double>(), mean.const_data_ptr<double>() + mean.numel());
   row.insert(row.end(), variance.const_data_ptr<double>(),
              variance.const_data_ptr<double>() + variance.numel());
@@ -68,10 +69,14 @@ Pooled pool(const std::vector<std::vector<double>>& rows, size_t mean_at, size_t
   return {mean, squares / std::max(total - 1, 1.0)};
 }
 
-template <typename Scalar>
-void move_towards(const at::Tensor& running, int64_t channel, double batch_value) {
-  Scalar& value = running.mutable_data_ptr<Scalar>()[channel];
-  value = static_cast<Scalar>((1 - bn_momentum) * static_cast<double>(value) + bn_momentum * batch_value);
+// running <- (1 - m) running + m batch, in double and wherever the tensor lies.
+void move_towards(const at::Tensor& running, const std::vector<double>& batch_values) {
+  at::Tensor moved = running.to(at::kCPU, at::kDouble, /*non_blocking=*/false, /*copy=*/true);
+  double* value = moved.mutable_data_ptr<double>();
+  for (size_t c = 0; c < batch_values.size(); ++c) {
+    value[c] = (1 - bn_momentum) * value[c] + bn_momentum * batch_values[c];
+  }
+  running.copy_(moved);
 }
 
 }  // namespace
@@ -82,21 +87,17 @@ void update_running_statistics(const StateDict& state, const BatchNormTable& tab
   const size_t channels = static_cast<size_t>(table.channel_count);
   for (const std::string& name : table.names) {
     const auto& place = table.places.at(name);
-    const at::Tensor& mean = state.at(name + ".running_mean");
-    const at::Tensor& variance = state.at(name + ".running_var");
+    std::vector<double> means, variances;
     for (int64_t c = 0; c < place.channels; ++c) {
       const size_t at_channel = static_cast<size_t>(place.offset + c);
       const Pooled pooled =
           pool(rows, at_channel, channels + at_channel, 2 * channels + static_cast<size_t>(place.index));
-      if (mean.scalar_type() == at::kDouble) {
-        move_towards<double>(mean, c, pooled.mean);
-        move_towards<double>(variance, c, pooled.variance);
-      } else {
-        move_towards<float>(mean, c, pooled.mean);
-        move_towards<float>(variance, c, pooled.variance);
-      }
+      means.push_back(pooled.mean);
+      variances.push_back(pooled.variance);
     }
-    *state.at(name + ".num_batches_tracked").mutable_data_ptr<int64_t>() += 1;
+    move_towards(state.at(name + ".running_mean"), means);
+    move_towards(state.at(name + ".running_var"), variances);
+    state.at(name + ".num_batches_tracked").add_(1);
   }
 }
 

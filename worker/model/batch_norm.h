@@ -35,7 +35,8 @@ struct BatchNormTable {
 // channel, and how many values a channel had. forward() fills it; running statistics are not touched by a
 // forward.
 struct BatchNormRecord {
-  explicit BatchNormRecord(const BatchNormTable& table, at::ScalarType dtype);
+  // `options`: dtype and device of the model.
+  BatchNormRecord(const BatchNormTable& table, const at::TensorOptions& options);
 
   at::Tensor mean, variance;         // [channel_count]
   std::vector<int64_t> value_count;  // a batch norm

@@ -23,6 +23,12 @@ Model::Model(model_spec::ModelSpec the_spec, at::ScalarType dtype)
 Model::Model(const Model& like, StateDict the_state)
     : spec(like.spec), state(std::move(the_state)), batch_norms(like.batch_norms), dtype_(like.dtype_) {}
 
+void Model::to(at::Device device) {
+  for (size_t i = 0; i < state.size(); ++i) {
+    state[i] = state[i].to(device);
+  }
+}
+
 namespace {
 
 // Source: ultralytics/yolov5 v7.0 models/yolo.py, Detect: the channels of a level are anchor-major.
@@ -90,7 +96,7 @@ at::Tensor decode(const Model& model, const std::vector<at::Tensor>& raw) {
 std::vector<std::vector<std::array<float, 2>>> grid_anchors(const Model& model) {
   const at::Tensor anchors = model.state.at(cat("model.", model.spec.layers.back().index, ".anchors"))
                                  .detach()
-                                 .to(at::kFloat)
+                                 .to(at::kCPU, at::kFloat)
                                  .contiguous();
   const float* value = anchors.const_data_ptr<float>();
   std::vector<std::vector<std::array<float, 2>>> result(static_cast<size_t>(anchors.size(0)));

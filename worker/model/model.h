@@ -22,6 +22,8 @@ struct Model {
   StateDict state;
   BatchNormTable batch_norms;
   at::ScalarType dtype() const { return dtype_; }
+  // Moves every tensor; before anything holds on to them.
+  void to(at::Device device);
 
  private:
   at::ScalarType dtype_;

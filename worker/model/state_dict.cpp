@@ -39,7 +39,7 @@ StateDict StateDict::clone() const {
 uint64_t fingerprint(const StateDict& state) {
   uint64_t hash = 0xcbf29ce484222325;
   for (size_t i = 0; i < state.size(); ++i) {
-    const at::Tensor tensor = state[i].detach().contiguous();
+    const at::Tensor tensor = state[i].detach().to(at::kCPU).contiguous();
     const auto* bytes = static_cast<const unsigned char*>(tensor.const_data_ptr());
     for (size_t k = 0; k < tensor.nbytes(); ++k) {
       hash = (hash ^ bytes[k]) * 0x100000001b3;

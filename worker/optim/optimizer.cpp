@@ -46,7 +46,8 @@ Optimizer::Optimizer(const Settings& settings, std::array<std::vector<Parameter>
             "optimizer state has the parameter's strides");
       if (settings_.rule != Rule::sgd) {
         group.second.push_back(at::zeros_like(parameter.gradient));
-        group.steps.push_back(at::zeros({}, at::TensorOptions().dtype(at::kFloat)));
+        group.steps.push_back(
+            at::zeros({}, parameter.value.options().dtype(at::kFloat).requires_grad(false)));
       }
     }
   }
@@ -69,11 +70,13 @@ void Optimizer::step(const std::array<double, group_count>& lr, double momentum)
       count.add_(1);
     }
     if (settings_.rule == Rule::adam) {
-      at::_fused_adam_(group.values, group.gradients, group.first, group.second, {}, group.steps, lr[g], momentum,
-                       settings_.beta2, decay, settings_.eps, /*amsgrad=*/false, /*maximize=*/false);
+      at::_fused_adam_(group.values, group.gradients, group.first, group.second, {}, group.steps, lr[g],
+                       momentum, settings_.beta2, decay, settings_.eps, /*amsgrad=*/false,
+                       /*maximize=*/false);
     } else {
-      at::_fused_adamw_(group.values, group.gradients, group.first, group.second, {}, group.steps, lr[g], momentum,
-                        settings_.beta2, decay, settings_.eps, /*amsgrad=*/false, /*maximize=*/false);
+      at::_fused_adamw_(group.values, group.gradients, group.first, group.second, {}, group.steps, lr[g],
+                        momentum, settings_.beta2, decay, settings_.eps, /*amsgrad=*/false,
+                        /*maximize=*/false);
     }
   }
 }

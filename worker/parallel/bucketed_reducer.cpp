@@ -86,7 +86,8 @@ void BucketedReducer::bind(const std::vector<at::Tensor>& parameters) {
     total += bucket.element_count;
   }
   std::byte* memory = communicator_.allocate_shared(static_cast<size_t>(total * element_bytes)).data();
-  const at::TensorOptions options = at::TensorOptions().dtype(parameters[0].scalar_type());
+  const at::TensorOptions options =
+      at::TensorOptions().dtype(parameters[0].scalar_type()).device(parameters[0].device());
   for (const Bucket& bucket : buckets_) {
     const at::Tensor flat = at::from_blob(memory, {bucket.element_count}, options);
     flats_.push_back(flat);

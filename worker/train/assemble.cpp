@@ -25,14 +25,18 @@ namespace {
 constexpr std::chrono::minutes peer_patience{10};
 
 at::ScalarType dtype_of(const std::string& precision, const std::string& device) {
-  if (precision == "auto" || precision == "fp32") {
+  if (precision == "fp32" || (precision == "auto" && device == "cpu")) {
     return at::kFloat;
   }
   if (precision == "fp64" && device == "cpu") {
     return at::kDouble;
   }
+  if (precision == "auto") {
+    throw UsageError("--precision auto means fp16 mixed precision on CUDA, which is not there yet",
+                     "Use --precision fp32.");
+  }
   throw UsageError(cat("--precision ", precision, " is not there on ", device),
-                   "Use auto, fp32, or on the CPU fp64.");
+                   "Use fp32, or on the CPU auto or fp64.");
 }
 
 // YOLOv5 raises a side to a whole number of the largest stride.
@@ -117,6 +121,7 @@ void build_model(Training& t, const std::optional<checkpoint::Checkpoint>& weigh
       log::info(cat("Transferred ", taken, "/", t.model->state.size(), " items from ", t.options.weights));
     }
   }
+  t.model->to(t.device);
   t.anchors = model::grid_anchors(*t.model);
   t.scaled_hyp = config::scaled(t.hyp, t.model->spec.level_count(), classes, t.imgsz_px);
 }
@@ -139,7 +144,7 @@ void build_optimizer(Training& t) {
   if (parameters.empty()) {
     throw UsageError("--freeze freezes every layer", "Leave at least one layer to train.");
   }
-  t.reducer = std::make_unique<parallel::BucketedReducer>(*t.communicator, parameters,
+  t.reducer = std::make_unique<parallel::BucketedReducer>(t.gradient_communicator(), parameters,
                                                           parallel::default_bucket_bytes(bytes));
   std::array<std::vector<optim::Parameter>, optim::group_count> groups;
   for (size_t k = 0; k < trainable.size(); ++k) {
@@ -198,8 +203,7 @@ void compare_ranks(Training& t) {
 
 }  // namespace
 
-std::unique_ptr<Training> assemble(const protocol::Start& start,
-                                   std::unique_ptr<comm::Communicator> communicator) {
+std::unique_ptr<Training> assemble(const protocol::Start& start, Placement placement) {
   auto training = std::make_unique<Training>();
   Training& t = *training;
   t.rank = start.rank;
@@ -207,7 +211,9 @@ std::unique_ptr<Training> assemble(const protocol::Start& start,
   t.attempt = start.attempt;
   t.threads = start.threads;
   t.run = {start.run_directory};
-  t.communicator = std::move(communicator);
+  t.device = placement.device;
+  t.communicator = std::move(placement.communicator);
+  t.device_communicator = std::move(placement.device_communicator);
   t.options = start.options;
   t.dtype = dtype_of(t.options.precision, start.device);
   if (t.is_leader()) {

@@ -10,11 +10,16 @@
 
 namespace yolodist::train {
 
+// Where a rank computes, and how it reaches the others.
+struct Placement {
+  at::Device device = at::kCPU;
+  std::unique_ptr<comm::Communicator> communicator;         // host memory
+  std::unique_ptr<comm::Communicator> device_communicator;  // CUDA only
+};
+
 // Puts a training run together from what the launcher sent: reads data, model and weights, resumes where
-// asked. The one place where options are read; every rank comes to the same result, which is compared.
-// `attempt_phase` of failures is the caller's. Throws UsageError, DataError, DeviceUnavailable, StorageError,
-// PeerLost.
-std::unique_ptr<Training> assemble(const protocol::Start& start,
-                                   std::unique_ptr<comm::Communicator> communicator);
+// asked. The one place where options are read; every rank comes to the same result, which is compared. Throws
+// UsageError, DataError, DeviceUnavailable, StorageError, PeerLost.
+std::unique_ptr<Training> assemble(const protocol::Start& start, Placement placement);
 
 }  // namespace yolodist::train

@@ -10,9 +10,9 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
-#include "worker/comm/host_communicator.h"
 #include "worker/link/link.h"
 #include "worker/train/assemble.h"
+#include "worker/train/place.h"
 #include "worker/train/train_loop.h"
 
 namespace yolodist {
@@ -74,12 +74,7 @@ ExitCode reported(link::Link& link, const protocol::Start& start, Body body) {
 }
 
 ExitCode run_training(link::Link& link, const protocol::Start& start) {
-  if (start.device != "cpu") {
-    throw DeviceUnavailable("training on CUDA devices is not there yet", "Use --device cpu.");
-  }
-  link.send_hello("cpu");
-  auto communicator = std::make_unique<comm::HostCommunicator>(link, start.rank, start.world_size);
-  const std::unique_ptr<train::Training> training = train::assemble(start, std::move(communicator));
+  const std::unique_ptr<train::Training> training = train::assemble(start, train::place(link, start));
   const train::LaunchLink launch_link{
       .stop_reason = [&link] { return link.stop_reason(); },
       .send_progress = [&link](const protocol::Progress& progress) { link.send_progress(progress); }};

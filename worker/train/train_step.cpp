@@ -148,8 +148,8 @@ IterationResult run_iteration(Training& t, const IterationPlan& plan, const std:
                        loss_columns + (measures_statistics ? model::row_length(t.model->batch_norms) : 0));
   std::vector<std::vector<double>> rows;
   for (size_t g = 0; g < groups.size(); ++g) {
-    model::BatchNormRecord record(t.model->batch_norms, t.dtype);
-    const at::Tensor images = groups[g].images.to(t.dtype).div_(255);
+    model::BatchNormRecord record(t.model->batch_norms, at::TensorOptions().dtype(t.dtype).device(t.device));
+    const at::Tensor images = groups[g].images.to(t.device).to(t.dtype).div_(255);
     const std::vector<at::Tensor> raw =
         model::forward(*t.model, images, measures_statistics ? &record : nullptr);
     const loss::Normalisers normalisers = finish_assignment(assignment, levels, plan.picture_count);

@@ -55,7 +55,10 @@ struct Training {
   int threads = 1;
   run::RunDirectory run;
   std::string run_token;  // rank 0: fences this run off against a later one
-  std::unique_ptr<comm::Communicator> communicator;
+  at::Device device = at::kCPU;
+  std::unique_ptr<comm::Communicator> communicator;  // host memory: counts, votes, statistics
+  // CUDA: gradients travel from device to device. Null on CPU, where `communicator` takes them as well.
+  std::unique_ptr<comm::Communicator> device_communicator;
 
   // The recipe.
   config::TrainOptions options;
@@ -80,6 +83,9 @@ struct Training {
 
   RunState state;
 
+  comm::Communicator& gradient_communicator() {
+    return device_communicator ? *device_communicator : *communicator;
+  }
   int global_batch() const { return options.global_batch; }
   int picture_count() const { return static_cast<int>(train_pictures.pictures.size()); }
   int batches_an_epoch() const { return (picture_count() + global_batch() - 1) / global_batch(); }

@@ -30,7 +30,7 @@ struct Tally {
 
 void judge(const at::Tensor& decoded, const std::vector<data::Sample>& samples, int64_t first_position,
            const Training& t, Tally& tally) {
-  const at::Tensor rows = decoded.to(at::kFloat).contiguous();
+  const at::Tensor rows = decoded.to(at::kCPU, at::kFloat).contiguous();
   const size_t row_count = static_cast<size_t>(rows.size(1) * rows.size(2));
   for (size_t i = 0; i < samples.size(); ++i) {
     const std::span<const float> predictions(rows.const_data_ptr<float>() + i * row_count, row_count);
@@ -100,7 +100,7 @@ ValidationReport validate(Training& t, const model::Model& model) {
     const std::vector<data::Sample> samples = loader.next(slice.end - slice.begin);
     std::vector<at::Tensor> raw;
     if (!samples.empty()) {
-      raw = model::forward(model, to_group(samples, 0).images.to(t.dtype).div_(255), nullptr);
+      raw = model::forward(model, to_group(samples, 0).images.to(t.device).to(t.dtype).div_(255), nullptr);
       judge(model::decode(model, raw), samples, first_position + static_cast<int64_t>(slice.begin), t, tally);
     }
     add(tally.losses, group_loss(t, raw, samples, static_cast<int>(group_size)));

@@ -89,8 +89,9 @@ WorkerCommand shell(const std::string& script) {
 
 WorkerEnd wait_for_end(WorkerProcess& worker) {
   for (const Deadline deadline = Deadline::after(10s); !deadline.has_passed();) {
-    if (const auto& end = worker.reap()) {
-      return *end;
+    worker.reap();
+    if (worker.end()) {
+      return *worker.end();
     }
     std::this_thread::sleep_for(1ms);
   }

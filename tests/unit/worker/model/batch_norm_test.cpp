@@ -7,11 +7,13 @@
 #include <ATen/ops/batch_norm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/conv2d.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "common/base/error.h"
 #include "tests/support/tensors.h"
@@ -44,11 +46,19 @@ struct Sets {
   at::Tensor a, b;
 };
 
+// Of a single value the unbiased variance is 0/0, as torch's batch norm has it.
+at::Tensor unbiased_variance(const at::Tensor& values) {
+  const int64_t dim = 0;
+  return values.size(0) > 1
+             ? values.var(dim, true)
+             : at::full({values.size(1)}, std::numeric_limits<double>::quiet_NaN(), at::kDouble);
+}
+
 BatchNormRecord measured(const BatchNormTable& table, const Sets& values) {
   BatchNormRecord record(table, at::kDouble);
   const int64_t dim = 0;
   record.mean.copy_(at::cat({values.a.mean(dim), values.b.mean(dim)}));
-  record.variance.copy_(at::cat({values.a.var(dim, true), values.b.var(dim, true)}));
+  record.variance.copy_(at::cat({unbiased_variance(values.a), unbiased_variance(values.b)}));
   record.value_count = {values.a.size(0), values.b.size(0)};
   return record;
 }
@@ -127,6 +137,23 @@ TEST(RunningStatistics, OfASingleValueAreFinite) {
   expect_moved(state.at("a.bn.running_mean"), before.at("a.bn.running_mean"), record.mean.narrow(0, 0, 3));
   expect_moved(state.at("a.bn.running_var"), before.at("a.bn.running_var"),
                at::zeros_like(record.mean.narrow(0, 0, 3)));
+}
+
+// One picture of 32 px has one cell at stride 32.
+TEST(RunningStatistics, OfAPictureOfOneCellAreFinite) {
+  const c10::NoGradGuard no_grad;
+  at::set_num_threads(1);
+  Model model(test::shipped("yolov5n", 2), at::kFloat);
+  initialise(model, 1);
+  BatchNormRecord record(model.batch_norms, at::kFloat);
+  forward(model, random_tensor(6, {1, 3, 32, 32}, at::kFloat, 0, 1), &record);
+  EXPECT_EQ(record.value_count.at(static_cast<size_t>(model.batch_norms.places.at("model.9.cv1.bn").index)),
+            1);
+  update_running_statistics(model.state, model.batch_norms, {to_row(record)});
+  for (size_t i = 0; i < model.state.size(); ++i) {
+    EXPECT_TRUE(std::isfinite(model.state[i].to(at::kDouble).sum().item<double>()))
+        << model.state.entries()[i].name;
+  }
 }
 
 TEST(RunningStatistics, NeedAGroup) {

@@ -49,8 +49,7 @@ std::vector<std::vector<double>> added_to_bias(const Model& model, const std::st
   return added;
 }
 
-// Expected values: reference/yolov5.md section 0, with six digits after the point. 1e-6 is also what fp32
-// leaves of 11.
+// Expected values have six digits after the point; 1e-6 is also what fp32 leaves of 11.
 void expect_priors(const std::string& name, int class_count, const std::vector<double>& object_priors,
                    double class_prior) {
   constexpr uint64_t seed = 5;

@@ -36,7 +36,7 @@ TEST_F(ModelTest, RawOutputsHaveALevelsShape) {
   EXPECT_EQ(decode(model, raw).sizes().vec(), (std::vector<int64_t>{2, 3 * (128 + 32 + 8 + 2), 12}));
 }
 
-// reference/yolov5.md section 0: stride 8, cell x = 10, anchor width 10 px, logits .2 and -.3.
+// A worked example: stride 8, cell x = 10, anchor width 10 px, logits .2 and -.3.
 TEST_F(ModelTest, DecodesTheKnownBox) {
   Model model(test::shipped("yolov5n", 1), at::kDouble);
   initialise(model, 1);

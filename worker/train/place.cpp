@@ -1,0 +1,66 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/train/place.h"
+
+#include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime_api.h>
+
+#include <chrono>
+
+#include "common/base/error.h"
+#include "common/base/text.h"
+#include "worker/comm/host_communicator.h"
+#include "worker/comm/nccl_communicator.h"
+
+namespace yolodist::train {
+namespace {
+
+constexpr std::chrono::minutes peer_patience{2};
+
+void require(cudaError_t result, const std::string& action) {
+  if (result != cudaSuccess) {
+    throw DeviceUnavailable(cat("cannot ", action, ": ", cudaGetErrorString(result)),
+                            "Run nvidia-smi on this host; --device cpu needs no driver.");
+  }
+}
+
+// CUDA and NVML number cards differently, so the card is found by its PCI id.
+int bind_cuda(const std::string& pci_id) {
+  int index = -1;
+  require(cudaDeviceGetByPCIBusId(&index, pci_id.c_str()), cat("find the CUDA device ", pci_id));
+  require(cudaSetDevice(index), cat("use the CUDA device ", pci_id));
+  return index;
+}
+
+// The id is made by rank 0 and travels through the launchers.
+std::string shared_unique_id(comm::Communicator& host) {
+  std::string id = host.rank() == 0 ? comm::NcclCommunicator::make_unique_id() : "";
+  return comm::all_gather_strings(host, id, Deadline::after(peer_patience))[0];
+}
+
+}  // namespace
+
+Placement place(link::Link& link, const protocol::Start& start) {
+  Placement placement;
+  int cuda_index = -1;
+  if (start.device == "cuda") {
+    cuda_index = bind_cuda(start.device_pci);
+    placement.device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(cuda_index));
+  }
+  link.send_hello(start.device == "cuda" ? start.device_uuid : "cpu");
+  placement.communicator = std::make_unique<comm::HostCommunicator>(link, start.rank, start.world_size);
+  if (cuda_index >= 0) {
+    comm::NcclSetup setup;
+    setup.rank = start.rank;
+    setup.world_size = start.world_size;
+    setup.unique_id = shared_unique_id(*placement.communicator);
+    setup.device_index = cuda_index;
+    setup.compute_stream =
+        c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(cuda_index)).stream();
+    placement.device_communicator =
+        std::make_unique<comm::NcclCommunicator>(setup, Deadline::after(peer_patience));
+  }
+  return placement;
+}
+
+}  // namespace yolodist::train
