@@ -12,7 +12,7 @@ from pathlib import Path
 COMMON = ("common/base", "common/config", "common/model_spec", "common/plan", "common/protocol", "common/run")
 WORKER = ("worker/link", "worker/comm", "worker/data", "worker/ops", "worker/model", "worker/loss", "worker/memory",
           "worker/parallel", "worker/optim", "worker/compress", "worker/eval", "worker/checkpoint", "worker/telemetry",
-          "worker/export", "worker/train")
+          "worker/pictures", "worker/export", "worker/train")
 LAUNCHER = ("launcher/mpi", "launcher/device", "launcher/workers", "launcher/cli", "launcher/supervise")
 
 # What each room may include, besides itself.
@@ -38,6 +38,8 @@ ROOMS = {
     "worker/data": COMMON,
     "worker/memory": COMMON,
     "worker/telemetry": COMMON,
+    # Draws samples, labels and measures; a room of its own, so that telemetry needs no OpenCV.
+    "worker/pictures": COMMON + ("worker/data", "worker/eval"),
     "worker/ops": COMMON + ("worker/comm",),
     "worker/model": COMMON + ("worker/ops", "worker/memory"),
     "worker/loss": COMMON + ("worker/model",),
@@ -62,11 +64,11 @@ OUTSIDE = (
      ("worker/ops", "worker/model", "worker/loss", "worker/memory", "worker/parallel", "worker/optim", "worker/compress",
       "worker/checkpoint", "worker/export", "worker/train", "worker/commands", "tests")),
     (r"mpi\.h$", "MPI", ("launcher/mpi", "tests/mpi", "tests/support")),
-    (r"nccl\.h$", "NCCL", ("worker/comm/nccl_communicator.cpp", "tests/gpu", "tests/support")),
-    (r"cuda(_runtime)?(_api)?\.h$", "CUDA", ("worker/comm/nccl_communicator.cpp", "tests/gpu", "tests/support")),
+    (r"nccl\.h$", "NCCL", ("worker/comm/nccl_communicator.cpp", "worker/train/place.cpp", "tests/gpu", "tests/support")),
+    (r"cuda(_runtime)?(_api)?\.h$", "CUDA", ("worker/comm/nccl_communicator.cpp", "worker/train/place.cpp", "tests/gpu", "tests/support")),
     (r"nvml\.h$", "NVML", ("launcher/device",)),
     (r"yaml-cpp/", "yaml-cpp", ("common/config", "common/model_spec", "tests")),
-    (r"opencv2/", "OpenCV", ("worker/data", "tests")),
+    (r"opencv2/", "OpenCV", ("worker/data", "worker/pictures", "tests")),
     (r"boost/", "Boost", ("launcher", "tests")),
     (r"(spdlog|fmt)/", "spdlog or fmt", ("common/base/log.cpp",)),
 )

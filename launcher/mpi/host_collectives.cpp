@@ -62,19 +62,19 @@ MPI_Datatype make_large_type(int64_t bytes, int64_t limit) {
 }  // namespace
 
 struct HostCollectives::Running {
-  enum class Stage { arriving, arrived, moving };
+  enum class Stage { arriving, moving };
   Collective collective;
   std::byte* memory = nullptr;
   std::vector<std::byte> scratch;
   Stage stage = Stage::arriving;
   bool has_barrier = true;
   MPI_Request arrival = MPI_REQUEST_NULL;
-  std::vector<MPI_Request> requests;
+  int64_t started_count = 0;          // elements (gather: all or none) whose segments have started
+  std::vector<MPI_Request> requests;  // of segments under way
   MPI_Datatype large_type = MPI_DATATYPE_NULL;
 };
 
-HostCollectives::HostCollectives(Session& session, int64_t count_limit)
-    : session_(session), count_limit_(count_limit) {}
+HostCollectives::HostCollectives(Session& session, const Cuts& cuts) : session_(session), cuts_(cuts) {}
 
 HostCollectives::~HostCollectives() = default;
 
@@ -129,7 +129,7 @@ void HostCollectives::start_now(const Collective& collective, std::byte* memory,
   if (session_.size() <= 2 && bytes_of(collective) <= largest_single_exchange_bytes &&
       collective.kind != CollectiveKind::broadcast) {
     running.has_barrier = false;
-    running.stage = Running::Stage::arrived;
+    running.stage = Running::Stage::moving;
   } else {
     check_mpi(MPI_Ibarrier(session_.communicators().arrival_of(collective.channel), &running.arrival),
               "MPI_Ibarrier");
@@ -140,63 +140,75 @@ void HostCollectives::start_now(const Collective& collective, std::byte* memory,
   lane.running.push_back(std::move(running));
 }
 
-void HostCollectives::move_data(Running& running) {
+void HostCollectives::start_segment(Running& running) {
   const Collective& collective = running.collective;
   const MPI_Comm communicator = session_.communicators().of(collective.channel);
-  int count = static_cast<int>(std::min(collective.count, count_limit_));
-  MPI_Datatype type = MPI_BYTE;
-  if (collective.kind != CollectiveKind::all_reduce && collective.count > count_limit_) {
-    running.large_type = type = make_large_type(collective.count, count_limit_);
-    count = 1;
-  }
-  running.stage = Running::Stage::moving;
-  switch (collective.kind) {
-    case CollectiveKind::all_reduce: {
-      const size_t element_bytes = protocol::size_of(collective.dtype);
-      const int64_t lim = getenv("YD_SEG") ? atol(getenv("YD_SEG")) / (int64_t)element_bytes : count_limit_;
-      for (int64_t begin = 0; begin < collective.count; begin += lim) {
-        count = static_cast<int>(std::min(collective.count - begin, lim));
-        check_mpi(MPI_Iallreduce(MPI_IN_PLACE, running.memory + static_cast<size_t>(begin) * element_bytes,
-                                 count, to_mpi(collective.dtype), to_mpi(collective.reduction), communicator,
-                                 &running.requests.emplace_back(MPI_REQUEST_NULL)),
-                  "MPI_Iallreduce");
-      }
-      break;
+  MPI_Request& request = running.requests.emplace_back(MPI_REQUEST_NULL);
+  if (collective.kind == CollectiveKind::all_gather) {
+    int count = static_cast<int>(collective.count);
+    MPI_Datatype type = MPI_BYTE;
+    if (collective.count > cuts_.largest_gather_bytes) {
+      running.large_type = type = make_large_type(collective.count, cuts_.largest_gather_bytes);
+      count = 1;
     }
-    case CollectiveKind::all_gather:
-      check_mpi(MPI_Iallgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, running.memory, count, type, communicator,
-                               &running.requests.emplace_back(MPI_REQUEST_NULL)),
-                "MPI_Iallgather");
-      break;
-    case CollectiveKind::broadcast:
-      check_mpi(MPI_Ibcast(running.memory, count, type, collective.root, communicator,
-                           &running.requests.emplace_back(MPI_REQUEST_NULL)),
-                "MPI_Ibcast");
-      break;
+    check_mpi(MPI_Iallgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, running.memory, count, type, communicator,
+                             &request),
+              "MPI_Iallgather");
+    running.started_count = collective.count;
+    return;
+  }
+  const bool reduces = collective.kind == CollectiveKind::all_reduce;
+  const auto element_bytes = static_cast<int64_t>(reduces ? protocol::size_of(collective.dtype) : 1);
+  const int64_t left = collective.count - running.started_count;
+  const int count =
+      static_cast<int>(std::min(left, std::max<int64_t>(1, cuts_.segment_bytes / element_bytes)));
+  std::byte* memory = running.memory + running.started_count * element_bytes;
+  if (reduces) {
+    check_mpi(MPI_Iallreduce(MPI_IN_PLACE, memory, count, to_mpi(collective.dtype),
+                             to_mpi(collective.reduction), communicator, &request),
+              "MPI_Iallreduce");
+  } else {
+    check_mpi(MPI_Ibcast(memory, count, MPI_BYTE, collective.root, communicator, &request), "MPI_Ibcast");
+  }
+  running.started_count += count;
+}
+
+void HostCollectives::finish_segments(Lane& lane, Running& running) {
+  const int outstanding = static_cast<int>(running.requests.size());
+  if (outstanding == 0) {
+    return;
+  }
+  std::vector<int> indices(running.requests.size());
+  int done = 0;
+  check_mpi(MPI_Testsome(outstanding, running.requests.data(), &done, indices.data(), MPI_STATUSES_IGNORE),
+            "MPI_Testsome");
+  if (done > 0) {
+    std::erase(running.requests, MPI_REQUEST_NULL);
+    lane.segment_count -= done;
   }
 }
 
 void HostCollectives::test_lane(Lane& lane, std::vector<FinishedCollective>& finished) {
-  bool may_move = true;  // all before it do: data move in the order of the sequence on every rank
   for (auto running = lane.running.begin(); running != lane.running.end();) {
     const Collective& collective = running->collective;
-    int done = 0;
     if (running->stage == Running::Stage::arriving) {
+      int done = 0;
       check_mpi(MPI_Test(&running->arrival, &done, MPI_STATUS_IGNORE), "MPI_Test");
-      running->stage = done != 0 ? Running::Stage::arrived : running->stage;
+      if (done == 0) {
+        return;  // what follows comes later on every rank: looking at it would change nothing
+      }
     }
-    if (running->stage == Running::Stage::arrived && may_move) {
-      move_data(*running);
+    running->stage = Running::Stage::moving;
+    finish_segments(lane, *running);
+    while (running->started_count < collective.count && lane.segment_count < cuts_.most_segments) {
+      start_segment(*running);
+      ++lane.segment_count;
     }
-    may_move = running->stage == Running::Stage::moving;
-    if (!may_move) {
-      // What follows has come later on every rank; looking at it now would change nothing.
-      return;
+    if (running->started_count < collective.count) {
+      return;  // segments start in one order on every rank: those of the next collective after all of this
+               // one
     }
-    check_mpi(MPI_Testall(static_cast<int>(running->requests.size()), running->requests.data(), &done,
-                          MPI_STATUSES_IGNORE),
-              "MPI_Testall");
-    if (done == 0) {
+    if (!running->requests.empty()) {
       ++running;
       continue;
     }

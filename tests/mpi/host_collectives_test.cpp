@@ -135,23 +135,27 @@ TEST(HostCollectives, BroadcastsFromEveryRank) {
   }
 }
 
-TEST(HostCollectives, CutsCountsBeyondTheLimit) {
-  HostCollectives collectives(test::session(), /*count_limit=*/7);
+TEST(HostCollectives, CutsWhatIsTooLargeForOneMessage) {
+  HostCollectives collectives(test::session(),
+                              {.segment_bytes = 40, .most_segments = 2, .largest_gather_bytes = 7});
   std::vector<double> values = contribution<double>(24);
   collectives.start(reduce(0, values.size(), Dtype::f64), bytes(values));
+  std::vector<double> more = contribution<double>(33);
+  collectives.start(reduce(1, more.size(), Dtype::f64), bytes(more));
   constexpr size_t count = 17;  // two whole blocks and a rest
   std::vector<unsigned char> gathered(count * static_cast<size_t>(size()), 0);
   std::fill_n(gathered.begin() + static_cast<std::ptrdiff_t>(count) * rank(), count,
               static_cast<unsigned char>(rank() + 1));
   collectives.start(move(0, CollectiveKind::all_gather, count), bytes(gathered));
-  std::vector<unsigned char> sent(23, static_cast<unsigned char>(rank()));
+  std::vector<unsigned char> sent(97, static_cast<unsigned char>(rank()));
   collectives.start(move(1, CollectiveKind::broadcast, sent.size(), size() - 1), bytes(sent));
   finish(collectives);
   EXPECT_EQ(values, total<double>(24));
+  EXPECT_EQ(more, total<double>(33));
   for (size_t i = 0; i < gathered.size(); ++i) {
     ASSERT_EQ(gathered[i], i / count + 1) << i;
   }
-  EXPECT_EQ(sent, std::vector<unsigned char>(23, static_cast<unsigned char>(size() - 1)));
+  EXPECT_EQ(sent, std::vector<unsigned char>(97, static_cast<unsigned char>(size() - 1)));
 }
 
 TEST(HostCollectives, StartBySequenceNotByArrival) {

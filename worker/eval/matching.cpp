@@ -8,15 +8,6 @@
 namespace yolodist::eval {
 namespace {
 
-float iou(const Box& a, const Box& b) {
-  const float width = std::max(0.0f, std::min(a.x2, b.x2) - std::max(a.x1, b.x1));
-  const float height = std::max(0.0f, std::min(a.y2, b.y2) - std::max(a.y1, b.y1));
-  const float intersection = width * height;
-  const float area_a = (a.x2 - a.x1) * (a.y2 - a.y1);
-  const float area_b = (b.x2 - b.x1) * (b.y2 - b.y1);
-  return intersection / (area_a + area_b - intersection + 1e-7f);
-}
-
 // The label that a detection goes to.
 struct Choice {
   std::ptrdiff_t label = -1;
@@ -38,6 +29,15 @@ Choice choice_of(const Detection& detection, std::span<const LabelBox> labels) {
 }
 
 }  // namespace
+
+float iou(const Box& a, const Box& b) {
+  const float width = std::max(0.0f, std::min(a.x2, b.x2) - std::max(a.x1, b.x1));
+  const float height = std::max(0.0f, std::min(a.y2, b.y2) - std::max(a.y1, b.y1));
+  const float intersection = width * height;
+  const float area_a = (a.x2 - a.x1) * (a.y2 - a.y1);
+  const float area_b = (b.x2 - b.x1) * (b.y2 - b.y1);
+  return intersection / (area_a + area_b - intersection + 1e-7f);
+}
 
 const std::array<float, kIouThresholdCount>& iou_thresholds() {
   static const std::array<float, kIouThresholdCount> thresholds = [] {

@@ -23,6 +23,9 @@ struct LabelBox {
   int class_index = 0;
 };
 
+// Intersection over union in float32, as YOLOv5 computes it (1e-7 in the denominator).
+float iou(const Box& a, const Box& b);
+
 // Input pixels -> native pixels, clipped to the picture.
 Box to_native(const Box& box, const data::Fitting& fitting);
 
