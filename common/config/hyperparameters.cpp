@@ -110,7 +110,7 @@ void warn_of_unknown_key(const std::string& key, const std::string& place) {
 
 }  // namespace
 
-Hyperparameters read_hyperparameters(const std::filesystem::path& file) {
+Hyperparameters read_hyperparameters(const std::filesystem::path& file, bool warns) {
   const std::string where = file.string();
   const YAML::Node root = parse_yaml(read_file(file), where);
   require_mapping(root, where, "a hyperparameter file");
@@ -125,12 +125,12 @@ Hyperparameters read_hyperparameters(const std::filesystem::path& file) {
             cat(place, ": hyperparameter ", key, " should be a number, is ", shown(entry.second)));
       }
       set(hyp, *field, *value, place);
-    } else {
+    } else if (warns) {
       warn_of_unknown_key(key, place);
     }
   }
   for (const Field& field : fields) {
-    if (!field.may_be_missing && !root[std::string(field.key)].IsDefined()) {
+    if (warns && !field.may_be_missing && !root[std::string(field.key)].IsDefined()) {
       log::warning(cat(where, ": hyperparameter ", field.key, " is missing; using ",
                        exact_decimal(hyp.*field.member)));
     }

@@ -44,9 +44,9 @@ struct Hyperparameters {
   double label_smoothing = 0.0;  // from the command line
 };
 
-// Reads a hyp yaml. A missing key keeps its default, with a warning; an unknown key is named in a warning.
+// Reads a hyp yaml. A missing key keeps its default; it and an unknown key are named in a warning if `warns`.
 // Throws DataError with file and line for a value that is not a number or out of its range.
-Hyperparameters read_hyperparameters(const std::filesystem::path& file);
+Hyperparameters read_hyperparameters(const std::filesystem::path& file, bool warns = true);
 
 // In the order above. Reading ignores unknown keys, keeps the default of a missing one and throws DataError
 // for a value that is not a number or out of its range.

@@ -135,7 +135,7 @@ class BadInput(product.ProductTest):
     def test_cuda_without_a_driver(self):
         if os.path.exists("/dev/nvidiactl"):
             self.skipTest("this machine has a driver")
-        self.refuse([*QUICK, "--device", "cuda"], 69, "driver")
+        self.refuse(self.replaced("--device", "cuda"), 69, "driver")
 
     def test_project_that_cannot_be_written(self):
         (self.folder / "file").write_text("")

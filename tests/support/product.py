@@ -21,7 +21,7 @@ SKIPPED = 77
 
 # A quick run: yolov5n from scratch on the shipped sample, small pictures.
 QUICK = ["train", "--data", SAMPLE, "--cfg", "yolov5n", "--img", "64", "--batch", "7", "--bn-group", "2",
-         "--workers", "1", "--threads", "1"]
+         "--workers", "1", "--threads", "1", "--device", "cpu"]
 
 
 def mpirun(ranks, *words):

@@ -50,7 +50,9 @@ std::string clock_text(double seconds) {
 std::string progress_line(const Progress& progress) {
   const double fraction =
       progress.total > 0 ? static_cast<double>(progress.done) / static_cast<double>(progress.total) : 0.0;
-  const double rate = progress.elapsed_s > 0 ? static_cast<double>(progress.done) / progress.elapsed_s : 0.0;
+  const double rate = progress.elapsed_s > 0
+                          ? static_cast<double>(progress.done - progress.done_before) / progress.elapsed_s
+                          : 0.0;
   const std::string remaining =
       rate > 0 ? clock_text(static_cast<double>(progress.total - progress.done) / rate) : "?";
   // Slow iterations are told in seconds each.

@@ -15,6 +15,7 @@ struct Progress {
   int64_t instances = 0;             // labels of the last global batch
   int imgsz_px = 0;
   int64_t done = 0, total = 0;  // iterations of the epoch
+  int64_t done_before = 0;      // of those, by an earlier attempt: elapsed_s is without them
   double elapsed_s = 0;
 };
 

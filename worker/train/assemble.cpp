@@ -24,19 +24,19 @@ namespace {
 
 constexpr std::chrono::minutes peer_patience{10};
 
-at::ScalarType dtype_of(const std::string& precision, const std::string& device) {
-  if (precision == "fp32" || (precision == "auto" && device == "cpu")) {
+// Differs: YOLOv5 trains in fp16 mixed precision on CUDA; here `auto` is fp32 there, too, and says so.
+at::ScalarType dtype_of(const std::string& precision, const protocol::Start& start) {
+  if (precision == "auto" && start.device != "cpu" && start.rank == 0) {
+    log::info("--precision auto: fp32 (mixed precision is not there yet)");
+  }
+  if (precision == "fp32" || precision == "auto") {
     return at::kFloat;
   }
-  if (precision == "fp64" && device == "cpu") {
+  if (precision == "fp64" && start.device == "cpu") {
     return at::kDouble;
   }
-  if (precision == "auto") {
-    throw UsageError("--precision auto means fp16 mixed precision on CUDA, which is not there yet",
-                     "Use --precision fp32.");
-  }
-  throw UsageError(cat("--precision ", precision, " is not there on ", device),
-                   "Use fp32, or on the CPU auto or fp64.");
+  throw UsageError(cat("--precision ", precision, " is not there on ", start.device),
+                   "Use auto, fp32, or on the CPU fp64.");
 }
 
 // YOLOv5 raises a side to a whole number of the largest stride.
@@ -99,7 +99,12 @@ void build_model(Training& t, const std::optional<checkpoint::Checkpoint>& weigh
   const int classes = t.data_set.class_count();
   model_spec::ModelSpec spec;
   if (!t.options.cfg.empty()) {
-    spec = model_spec::read_model_spec(config::find_shipped(t.options.cfg, "models"), classes);
+    const std::filesystem::path file = config::find_shipped(t.options.cfg, "models");
+    spec = model_spec::read_model_spec(file, classes);
+    const int own_classes = model_spec::read_model_spec(file).class_count;
+    if (own_classes != classes && t.is_leader()) {
+      log::info(cat("Overriding ", file.filename().string(), " nc=", own_classes, " with nc=", classes));
+    }
   } else {
     if (!weights || !weights->meta.contains("model_yaml")) {
       throw UsageError(cat("--weights ", t.options.weights, " does not say which model it is of"),
@@ -215,12 +220,12 @@ std::unique_ptr<Training> assemble(const protocol::Start& start, Placement place
   t.communicator = std::move(placement.communicator);
   t.device_communicator = std::move(placement.device_communicator);
   t.options = start.options;
-  t.dtype = dtype_of(t.options.precision, start.device);
+  t.dtype = dtype_of(t.options.precision, start);
   if (t.is_leader()) {
     t.run_token = run::claim_run(t.run);
   }
 
-  t.hyp = config::read_hyperparameters(config::find_shipped(t.options.hyp, "hyps"));
+  t.hyp = config::read_hyperparameters(config::find_shipped(t.options.hyp, "hyps"), /*warns=*/false);
   t.hyp.label_smoothing = t.options.label_smoothing;
   read_data(t);
   t.options.global_batch = std::min(t.options.global_batch, t.picture_count());

@@ -100,7 +100,13 @@ void record_iteration(Session& s, const IterationPlan& plan, const IterationResu
   s.metrics->add(row);
 }
 
-telemetry::Progress console_progress(const Session& s, int64_t instances, double epoch_seconds) {
+// One epoch as far as this attempt has to do with it.
+struct EpochClock {
+  Clock::time_point start = Clock::now();
+  int first_batch = 0;  // those before were done by an earlier attempt
+};
+
+telemetry::Progress console_progress(const Session& s, int64_t instances, const EpochClock& clock) {
   const Training& t = s.t;
   const double n = std::max(t.state.epoch_iterations, 1);
   return {.epoch = t.state.epoch,
@@ -112,7 +118,8 @@ telemetry::Progress console_progress(const Session& s, int64_t instances, double
           .imgsz_px = t.imgsz_px,
           .done = t.state.batch,
           .total = t.batches_an_epoch(),
-          .elapsed_s = epoch_seconds};
+          .done_before = clock.first_batch,
+          .elapsed_s = seconds_since(clock.start)};
 }
 
 // How an epoch ended.
@@ -147,7 +154,7 @@ EpochEnd run_epoch(Session& s) {
     log::info("");
     log::info(telemetry::epoch_header());
   }
-  const auto begin = Clock::now();
+  const EpochClock clock{.start = Clock::now(), .first_batch = t.state.batch};
   ShardLoader loader(t);
   int64_t instances = 0;
   EpochEnd end = EpochEnd::complete;
@@ -161,7 +168,7 @@ EpochEnd run_epoch(Session& s) {
     }
     const Votes votes = iterate(s, loader, instances);
     if (t.is_leader()) {
-      log::progress(telemetry::progress_line(console_progress(s, instances, seconds_since(begin))));
+      log::progress(telemetry::progress_line(console_progress(s, instances, clock)));
     }
     if (votes.stop) {
       end = EpochEnd::stopped;
@@ -172,7 +179,7 @@ EpochEnd run_epoch(Session& s) {
     }
   }
   if (t.is_leader()) {
-    log::info(telemetry::progress_line(console_progress(s, instances, seconds_since(begin))));
+    log::info(telemetry::progress_line(console_progress(s, instances, clock)));
   }
   return end;
 }
@@ -302,9 +309,7 @@ void announce_end(const Session& s, ExitCode code) {
     return;
   }
   if (code == ExitCode::state_saved) {
-    log::info(cat("Stopped on request (",
-                  s.link.stop_reason().empty() ? "another rank's" : s.link.stop_reason(), ") after step ",
-                  t.state.step, ". Go on with: yolodist train --resume ", t.run.root.string()));
+    log::info(cat("Stopped on request after iteration ", t.iteration(), ", step ", t.state.step, "."));
   }
   log::info(cat("Results saved to ", t.run.root.string()));
 }
