@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/golden/golden.h"
+#include "worker/eval/confusion_matrix.h"
 #include "worker/eval/matching.h"
 #include "worker/eval/nms.h"
 #include "worker/eval/summary.h"
@@ -155,6 +156,32 @@ TEST(GoldenEvaluation, AveragePrecisionIsThePeers) {
         EXPECT_NEAR(quality.average_precision[t], expected.at("ap").at(c).at(t).get<double>(), 1e-12) << t;
       }
     }
+  }
+}
+
+TEST(GoldenEvaluation, ConfusionMatrixIsThePeers) {
+  const nlohmann::json file = load("confusion");
+  ASSERT_GE(file.at("cases").size(), 10u);
+  for (const nlohmann::json& expected : file.at("cases")) {
+    SCOPED_TRACE(expected.at("name").get<std::string>());
+    eval::ConfusionMatrix matrix(expected.at("nc"));
+    for (const nlohmann::json& picture : expected.at("pictures")) {
+      const auto labels = picture.at("labels").get<std::vector<float>>();
+      const auto detections = picture.at("detections").get<std::vector<float>>();
+      std::vector<eval::LabelBox> label_boxes;
+      for (size_t i = 0; i + 5 <= labels.size(); i += 5) {
+        label_boxes.push_back(
+            {{labels[i + 1], labels[i + 2], labels[i + 3], labels[i + 4]}, static_cast<int>(labels[i])});
+      }
+      std::vector<eval::Detection> found;
+      for (size_t i = 0; i + 6 <= detections.size(); i += 6) {
+        found.push_back({{detections[i], detections[i + 1], detections[i + 2], detections[i + 3]},
+                         detections[i + 4],
+                         static_cast<int>(detections[i + 5])});
+      }
+      eval::add(matrix, found, label_boxes);
+    }
+    EXPECT_EQ(matrix.counts, expected.at("counts").get<std::vector<int64_t>>());
   }
 }
 

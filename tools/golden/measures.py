@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the yolodist authors
 # SPDX-License-Identifier: Apache-2.0
-"""Schedule, EMA, suppression, matching and average precision of the peer."""
+"""Schedule, EMA, suppression, matching, average precision and confusion matrix of the peer."""
 import contextlib
 
 import numpy as np
 import torch
 from yolov5.utils.general import non_max_suppression, one_cycle, scale_boxes
-from yolov5.utils.metrics import ap_per_class, fitness
+from yolov5.utils.metrics import ConfusionMatrix, ap_per_class, fitness
 from yolov5.utils.torch_utils import ModelEMA
 from yolov5.val import process_batch
 
@@ -198,3 +198,44 @@ def evaluation(folder):
         precision.append(case)
     folder.write("evaluation", {"nms": suppression, "matching": matching, "scaling": scaling,
                                 "average_precision": precision, "iou_thresholds": [float(v) for v in iouv]}, pieces)
+
+
+def confusion(folder):
+    cases = []
+
+    def add(name, nc, pictures):
+        matrix = ConfusionMatrix(nc)
+        for labels, detections in pictures:
+            if len(detections):
+                matrix.process_batch(detections, labels)
+            else:
+                matrix.process_batch(None, labels[:, 0])
+        cases.append({"name": name, "nc": nc, "counts": matrix.matrix.astype(int).reshape(-1).tolist(),
+                      "pictures": [{"labels": formula.shortest(labels.reshape(-1)),
+                                    "detections": formula.shortest(detections.reshape(-1))}
+                                   for labels, detections in pictures]})
+
+    for case, (nc, jitter, count) in enumerate(((3, 25.0, 3), (1, 12.0, 2), (80, 12.0, 2))):
+        pictures = []
+        for picture in range(count):
+            stream = 400 + 10 * case + 2 * picture
+            u = torch.from_numpy(formula.uniform(stream, 50).reshape(-1, 5)).float()
+            labels = torch.cat((torch.floor(u[:, :1] * nc), u[:, 1:3] * 200, u[:, 1:3] * 200 + 20 + u[:, 3:5] * 60), 1)
+            v = torch.from_numpy(formula.uniform(stream + 1, 240).reshape(-1, 8)).float()
+            near = (v[:, 0] * len(labels)).long()
+            boxes = labels[near, 1:] + (v[:, 1:5] - 0.5) * jitter
+            classes = torch.where(v[:, 6] < 0.7, labels[near, 0], torch.floor(v[:, 7] * nc))
+            pictures.append((labels, torch.cat((boxes, v[:, 5:6].sort(0, descending=True)[0], classes[:, None]), 1)))
+        add(f"random{nc}", nc, pictures)
+
+    # No detections; nothing met; thresholds; equal overlaps of labels, of detections; a detection that loses its label.
+    hand = {"no_detections": ([[0, 0, 0, 10, 10], [1, 5, 5, 9, 9]], []),
+            "no_match": ([[0, 0, 0, 10, 10]], [[50, 50, 60, 60, 0.9, 0]]),
+            "match_and_false_positive": ([[0, 0, 0, 10, 10]], [[0, 0, 10, 10, 0.9, 1], [50, 50, 60, 60, 0.8, 0]]),
+            "low": ([[0, 0, 0, 10, 10]], [[0, 0, 10, 10, 0.25, 0], [0, 0, 10, 4.5, 0.9, 0]]),
+            "equal_labels": ([[0, 0, 0, 10, 10], [1, 0, 0, 10, 10]], [[0, 0, 10, 10, 0.9, 0]]),
+            "equal_detections": ([[0, 0, 0, 10, 10]], [[0, 0, 10, 10, 0.9, 0], [0, 0, 10, 10, 0.8, 1]]),
+            "loser": ([[0, 0, 0, 10, 9.5], [1, 0, 0, 10, 6]], [[0, 0, 10, 10, 0.9, 0], [0, 0, 10, 9, 0.8, 1]])}
+    for name, (labels, detections) in hand.items():
+        add(name, 2, [(torch.tensor(labels).float(), torch.tensor(detections).float())])
+    folder.write("confusion", {"cases": cases})

@@ -44,7 +44,8 @@ std::vector<Meeting> meetings(std::span<const Detection> detections, std::span<c
 
 ConfusionMatrix::ConfusionMatrix(int class_count_of_data)
     : class_count(class_count_of_data),
-      counts(static_cast<size_t>(class_count_of_data + 1) * static_cast<size_t>(class_count_of_data + 1), 0) {}
+      counts(static_cast<size_t>(class_count_of_data + 1) * static_cast<size_t>(class_count_of_data + 1), 0) {
+}
 
 void add(ConfusionMatrix& matrix, std::span<const Detection> detections, std::span<const LabelBox> labels) {
   const auto checked = [&](int class_index) {
