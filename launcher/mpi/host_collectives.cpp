@@ -185,6 +185,7 @@ void HostCollectives::finish_segments(Lane& lane, Running& running) {
   if (done > 0) {
     std::erase(running.requests, MPI_REQUEST_NULL);
     lane.segment_count -= done;
+    event_count_ += done;
   }
 }
 
@@ -203,6 +204,7 @@ void HostCollectives::test_lane(Lane& lane, std::vector<FinishedCollective>& fin
     while (running->started_count < collective.count && lane.segment_count < cuts_.most_segments) {
       start_segment(*running);
       ++lane.segment_count;
+      ++event_count_;
     }
     if (running->started_count < collective.count) {
       return;  // segments start in one order on every rank: those of the next collective after all of this

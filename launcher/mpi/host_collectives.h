@@ -56,6 +56,8 @@ class HostCollectives {
   bool is_busy() const;
   // Data move: test() again soon.
   bool is_moving() const;
+  // Grows whenever something has gone on, be it only a part of a collective.
+  int64_t event_count() const { return event_count_; }
 
   // For the orderly end after a failure: MPI's collectives cannot be cancelled, so each launcher starts those
   // that others have started and it has not, on scratch memory, until all are complete.
@@ -83,6 +85,7 @@ class HostCollectives {
   Session& session_;
   const Cuts cuts_;
   std::array<Lane, protocol::channel_count> lanes_;
+  int64_t event_count_ = 0;
   std::map<std::pair<protocol::Channel, int64_t>, std::pair<protocol::Collective, std::byte*>> early_;
 };
 

@@ -24,13 +24,13 @@ constexpr std::chrono::nanoseconds idle_sleep = 100ms;
 // Other launchers are about to send their last message.
 constexpr std::chrono::nanoseconds ending_sleep = 2ms;
 // Data move: a transfer takes some dozen looks on both sides.
-constexpr std::chrono::nanoseconds moving_sleep = 30us;
+constexpr std::chrono::nanoseconds moving_sleep = 100us;
 // A peer has not come yet: the longer it takes, the less another moment matters.
 constexpr std::chrono::nanoseconds shortest_sleep = 50us;
 constexpr std::chrono::nanoseconds longest_sleep = 1ms;
 constexpr int share_of_wait = 16;
 // A transfer that takes this long is stuck behind a peer that does not get a core.
-constexpr std::chrono::nanoseconds long_wait = 100ms;
+constexpr std::chrono::nanoseconds long_wait = 20ms;
 // Timers of this process fire this exactly; 50 µs is the default of Linux, longer than the shortest sleep.
 constexpr unsigned long timer_slack_ns = 5000;
 
@@ -190,11 +190,14 @@ void EventLoop::take(const protocol::Done& message) {
 }
 
 void EventLoop::take_finished_collectives() {
+  const int64_t event_count = collectives_.event_count();
   for (const mpi::FinishedCollective& finished : collectives_.test()) {
-    rhythm_.something_happened();
     if (worker_ && !worker_->end()) {
       worker_->send(protocol::CollectiveDone{finished.channel, finished.sequence, ""});
     }
+  }
+  if (collectives_.event_count() != event_count) {
+    rhythm_.something_happened();
   }
 }
 

@@ -291,7 +291,8 @@ ExitCode behave(Worker& w, const std::string& mode, int special_rank) {
         }
         const auto begin = std::chrono::steady_clock::now();
         w.communicator.all_reduce(memory.data(), count, Dtype::f32, Reduction::sum)->wait(soon());
-        total_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+        total_ms +=
+            std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
       }
       if (w.rank() == w.size() - 1) {
         std::printf("late all-reduce of %zu floats: %.3f ms\n", count, total_ms / rounds);

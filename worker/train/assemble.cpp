@@ -222,7 +222,7 @@ std::unique_ptr<Training> assemble(const protocol::Start& start, Placement place
   t.options = start.options;
   t.dtype = dtype_of(t.options.precision, start);
   if (t.is_leader()) {
-    t.run_token = run::claim_run(t.run);
+    t.run_token = start.run_token.empty() ? run::claim_run(t.run) : start.run_token;
   }
 
   t.hyp = config::read_hyperparameters(config::find_shipped(t.options.hyp, "hyps"), /*warns=*/false);

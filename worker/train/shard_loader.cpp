@@ -156,6 +156,7 @@ GroupBatch to_group(const std::vector<data::Sample>& samples, int group_index) {
           "pictures of a group have one size");
     std::memcpy(to, samples[i].pixels.data(), samples[i].pixels.size());
     to += samples[i].pixels.size();
+    group.pictures.push_back(samples[i].picture_index);
     for (const data::Target& target : samples[i].targets) {
       group.targets.push_back(
           {static_cast<int64_t>(i), target.class_index, target.x, target.y, target.w, target.h});

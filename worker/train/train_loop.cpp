@@ -11,6 +11,7 @@
 #include "worker/telemetry/console.h"
 #include "worker/telemetry/metrics_jsonl.h"
 #include "worker/telemetry/results_csv.h"
+#include "worker/train/run_pictures.h"
 #include "worker/train/saving.h"
 #include "worker/train/shard_loader.h"
 #include "worker/train/train_step.h"
@@ -131,6 +132,7 @@ Votes iterate(Session& s, ShardLoader& loader, int64_t& instances) {
   const auto begin = Clock::now();
   const IterationPlan plan = plan_iteration(t);
   const std::vector<GroupBatch> groups = loader.next();
+  draw_batch(t, groups);
   const Votes wishes{.stop = !s.link.stop_reason().empty(),
                      .checkpoint = plan.makes_step && step_checkpoint_due(s)};
   const IterationResult result = run_iteration(t, plan, groups, wishes);
@@ -300,7 +302,9 @@ void validate_best(Session& s) {
   if (t.is_leader()) {
     log::info(cat("\nValidating ", file.string(), "..."));
   }
-  print_validation(t, validate(t, best), /*per_class=*/true);
+  const ValidationReport report = validate(t, best);
+  print_validation(t, report, /*per_class=*/true);
+  draw_end(t, best, report.metrics);
 }
 
 void announce_end(const Session& s, ExitCode code) {
@@ -320,6 +324,7 @@ ExitCode train(Training& t, const LaunchLink& link) {
   Session s{.t = t, .link = link, .metrics = std::nullopt, .seconds_before = t.state.seconds};
   if (t.is_leader()) {
     s.metrics.emplace(t.run.metrics_jsonl());
+    draw_start(t);
     log::info(telemetry::start_lines(t.imgsz_px, loader_threads(t) * t.world_size, t.run.root.string(),
                                      t.options.epochs));
   }

@@ -13,6 +13,7 @@ namespace yolodist::train {
 // One BN group of this rank's shard: what a forward takes at once.
 struct GroupBatch {
   int group_index = 0;                     // in the global batch
+  std::vector<int> pictures;               // indices of the pictures
   at::Tensor images;                       // uint8 [n, 3, H, W], RGB
   std::vector<loss::BatchTarget> targets;  // image: index in this group
 };
