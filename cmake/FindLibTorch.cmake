@@ -35,8 +35,9 @@ find_path(LIBTORCH_INCLUDE_DIR ATen/core/Tensor.h HINTS "${_torch}/include" NO_D
 find_path(LIBTORCH_NCCL_INCLUDE_DIR nccl.h HINTS "${_root}/nvidia/nccl/include" "${_torch}/include"
           /usr/local/cuda/include)
 find_path(LIBTORCH_CUDART_INCLUDE_DIR cuda_runtime_api.h HINTS ${_cuda_include} /usr/local/cuda/include)
-# cuda_runtime_api.h needs these, which NVIDIA packs apart since CUDA 13.
+# cuda_runtime_api.h and nccl.h need these, which NVIDIA packs apart since CUDA 13.
 find_path(LIBTORCH_CUDA_CRT_INCLUDE_DIR crt/host_defines.h HINTS ${_cuda_include} /usr/local/cuda/include)
+find_path(LIBTORCH_CCCL_INCLUDE_DIR nv/target HINTS ${_cuda_include} /usr/local/cuda/include PATH_SUFFIXES cccl)
 foreach(_lib torch torch_cpu torch_cuda c10 c10_cuda)
   find_library(LIBTORCH_${_lib}_LIBRARY ${_lib} HINTS "${_torch}/lib" NO_DEFAULT_PATH)
 endforeach()
@@ -63,6 +64,7 @@ find_package_handle_standard_args(LibTorch
   REQUIRED_VARS LIBTORCH_INCLUDE_DIR LIBTORCH_torch_LIBRARY LIBTORCH_torch_cpu_LIBRARY LIBTORCH_torch_cuda_LIBRARY
                 LIBTORCH_c10_LIBRARY LIBTORCH_c10_cuda_LIBRARY LIBTORCH_NCCL_INCLUDE_DIR LIBTORCH_NCCL_LIBRARY
                 LIBTORCH_CUDART_INCLUDE_DIR LIBTORCH_CUDART_LIBRARY LIBTORCH_CUDA_CRT_INCLUDE_DIR
+                LIBTORCH_CCCL_INCLUDE_DIR
   VERSION_VAR LibTorch_VERSION
   REASON_FAILURE_MESSAGE "Run tools/setup.sh, or point YOLODIST_LIBTORCH_ROOT at a complete LibTorch with CUDA.")
 
@@ -79,7 +81,7 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::torch)
 
   add_library(LibTorch::cuda INTERFACE IMPORTED)
   target_include_directories(LibTorch::cuda SYSTEM INTERFACE ${LIBTORCH_CUDART_INCLUDE_DIR} ${LIBTORCH_NCCL_INCLUDE_DIR}
-                             ${LIBTORCH_CUDA_CRT_INCLUDE_DIR})
+                             ${LIBTORCH_CUDA_CRT_INCLUDE_DIR} ${LIBTORCH_CCCL_INCLUDE_DIR})
   target_link_libraries(LibTorch::cuda INTERFACE ${LIBTORCH_NCCL_LIBRARY} ${LIBTORCH_CUDART_LIBRARY})
 
   # The CUDA kernels register themselves when libtorch_cuda is loaded, so the final program must keep it.
