@@ -18,17 +18,21 @@ sys.path.insert(0, str(ROOT / "tools"))
 import cv2  # noqa: E402
 import torch  # noqa: E402
 
-from golden import formula, measures, network, pictures  # noqa: E402
+from golden import formula, measures, network, pictures, training_data, weights  # noqa: E402
 
 
 def main():
     parts = {"builder": network.builder, "forward": network.forward, "blocks": network.blocks,
              "assignment": network.assignment, "loss": network.loss, "schedule": measures.schedule, "ema": measures.ema,
-             "evaluation": measures.evaluation, "data": pictures.data, "trace": network.trace}
+             "evaluation": measures.evaluation, "confusion": measures.confusion, "data": pictures.data,
+             "trace": network.trace, "weights": weights.weights,
+             "copy_paste": training_data.copy_paste, "anchors": training_data.anchors,
+             "image_weights": training_data.image_weights}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(parts), help="parts, separated by commas")
     parser.add_argument("--out", default=ROOT / "tests/golden/data", type=pathlib.Path)
     parser.add_argument("--sample", default=ROOT / "share/yolodist/sample", type=pathlib.Path)
+    parser.add_argument("--weights", help="an official yolov5n.pt, for the part `weights`")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
@@ -39,10 +43,15 @@ def main():
         if name not in parts:
             parser.error(f"unknown part {name}; there are {', '.join(parts)}")
         print(name, flush=True)
-        if name in ("data", "trace"):
+        if name in ("data", "trace", "copy_paste"):
             sample = sample or pictures.Pictures(arguments.sample)
             sample.class_count = 3  # of the formula's targets in the trace
             parts[name](folder, sample)
+        elif name == "weights":
+            if arguments.weights:
+                parts[name](folder, arguments.weights, arguments.sample)
+            else:
+                print("   left out: it needs --weights")
         else:
             parts[name](folder)
 

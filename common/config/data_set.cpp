@@ -179,16 +179,30 @@ void warn_of_repeated_names(const std::vector<std::string>& names, const std::st
   }
 }
 
-}  // namespace
-
-DataSet read_data_set(const fs::path& file, bool single_cls) {
+YAML::Node read_document(const fs::path& file) {
   const std::string where = file.string();
   std::error_code ignored;
   if (fs::is_directory(file, ignored)) {
     throw DataError(cat(where, " is a folder"), "Give the data yaml inside it.");
   }
-  const YAML::Node document = parse_yaml(read_file(file), where);
+  YAML::Node document = parse_yaml(read_file(file), where);
   require_mapping(document, where, "a data yaml");
+  return document;
+}
+
+}  // namespace
+
+std::vector<std::string> read_class_names(const fs::path& file) {
+  const std::string where = file.string();
+  const YAML::Node document = read_document(file);
+  std::vector<std::string> names = read_names(document, where);
+  check_class_count(document, names, where);
+  return names;
+}
+
+DataSet read_data_set(const fs::path& file, bool single_cls) {
+  const std::string where = file.string();
+  const YAML::Node document = read_document(file);
 
   DataSet set;
   set.file = fs::absolute(file).lexically_normal();

@@ -25,4 +25,7 @@ struct DataSet {
 // index missing from the map, a train or val path that does not exist (all places tried are named).
 DataSet read_data_set(const std::filesystem::path& file, bool single_cls);
 
+// The class names alone, of a yaml whose pictures need not be there.
+std::vector<std::string> read_class_names(const std::filesystem::path& file);
+
 }  // namespace yolodist::config

@@ -2,14 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/config/train_options.h"
 
-#include <algorithm>
-#include <limits>
-#include <type_traits>
-
 #include <nlohmann/json.hpp>
 
 #include "common/base/error.h"
-#include "common/base/text.h"
+#include "common/config/option_fields.h"
 
 namespace yolodist::config {
 namespace {
@@ -62,78 +58,25 @@ void visit_execution(Options& o, Visit&& visit) {
   visit("workers", o.workers);
   visit("val_batch", o.val_batch);
   visit("cache", o.cache);
+  visit("cache_dir", o.cache_dir);
   visit("max_steps", o.max_steps);
   visit("max_iterations", o.max_iterations);
   visit("worker_prefix", o.worker_prefix);
   visit("verbose", o.verbose);
 }
 
-[[noreturn]] void refuse(const char* key, const char* expected, const nlohmann::json& value) {
-  const std::string shown = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  throw UsageError(cat("option ", key, " should be ", expected, ", is ", shown));
-}
-
-template <typename Integer>
-bool is_integer(const nlohmann::json& value) {
-  using Limits = std::numeric_limits<Integer>;
-  if (value.is_number_unsigned()) {
-    return value.get<uint64_t>() <= static_cast<uint64_t>(Limits::max());
-  }
-  return value.is_number_integer() && value.get<int64_t>() >= Limits::min() &&
-         value.get<int64_t>() <= Limits::max();
-}
-
-template <typename Member>
-void assign(const char* key, const nlohmann::json& value, Member& member) {
-  if constexpr (std::is_same_v<Member, bool>) {
-    if (!value.is_boolean()) {
-      refuse(key, "true or false", value);
-    }
-    member = value.get<bool>();
-  } else if constexpr (std::is_same_v<Member, std::string>) {
-    if (!value.is_string()) {
-      refuse(key, "text", value);
-    }
-    member = value.get<std::string>();
-  } else if constexpr (std::is_same_v<Member, double>) {
-    if (!value.is_number()) {
-      refuse(key, "a number", value);
-    }
-    member = value.get<double>();
-  } else if constexpr (std::is_same_v<Member, std::vector<int>>) {
-    if (!value.is_array() || !std::all_of(value.begin(), value.end(), is_integer<int>)) {
-      refuse(key, "a list of integers", value);
-    }
-    member = value.get<std::vector<int>>();
-  } else {
-    if (!is_integer<Member>(value)) {
-      refuse(key, "an integer", value);
-    }
-    member = value.get<Member>();
-  }
-}
-
 }  // namespace
 
 nlohmann::ordered_json to_json(const TrainOptions& options) {
   nlohmann::ordered_json document = nlohmann::ordered_json::object();
-  const auto store = [&](const char* key, const auto& member) { document[key] = member; };
-  visit_recipe(options, store);
-  visit_execution(options, store);
+  visit_recipe(options, FieldWriter{document});
+  visit_execution(options, FieldWriter{document});
   return document;
 }
 
 TrainOptions train_options_from_json(const nlohmann::json& document) {
-  if (!document.is_object()) {
-    throw UsageError("the stored options should be an object of names and values");
-  }
   TrainOptions options;
-  const auto read = [&](const char* key, auto& member) {
-    const auto found = document.find(key);
-    if (found != document.end()) {
-      assign(key, *found, member);
-    }
-  };
+  const FieldReader read(document);
   visit_recipe(options, read);
   visit_execution(options, read);
   return options;

@@ -60,6 +60,7 @@ struct TrainOptions {
   int workers = 8;            // decoding threads a rank, at most
   int val_batch = 0;          // pictures a validation group; 0 = 2 x batch in training
   std::string cache;          // "", ram, disk
+  std::string cache_dir;      // "" = /dev/shm for ram, else $SLURM_TMPDIR, $TMPDIR or /tmp
   int max_steps = 0;          // stop with a checkpoint after so many optimizer steps since the run's start
   int max_iterations = 0;     // likewise, in iterations
   std::string worker_prefix;  // command put before the worker (gdb, nsys)

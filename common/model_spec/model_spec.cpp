@@ -14,6 +14,10 @@
 namespace yolodist::model_spec {
 namespace {
 
+// Of all layers together; YOLOv5x6 has fewer than 100. More is a slip in number or depth_multiple, and would take minutes
+// and gigabytes to lay out.
+constexpr int most_repeats = 10000;
+
 // The depth rule; std::nearbyint rounds halves to even, as Python's round does.
 int repeats_of(const Row& row, double depth_multiple) {
   return row.number > 1 ? std::max(static_cast<int>(std::nearbyint(row.number * depth_multiple)), 1)
@@ -107,6 +111,7 @@ std::string detect_text(const LayerSpec& layer, const ModelSpec& spec) {
 struct Builder {
   ModelSpec& spec;
   std::vector<int> heights;  // of each layer's output, for the probe picture
+  int repeats = 0;           // of all layers so far
 
   int channels_of(int source) const {
     return source < 0 ? 3 : spec.layers[static_cast<size_t>(source)].c_out;
@@ -124,6 +129,12 @@ struct Builder {
     layer.from_written = row.from;
     layer.from_text = row.from_text();
     layer.repeats = repeats_of(row, spec.depth_multiple);
+    repeats += layer.repeats;
+    if (repeats > most_repeats) {
+      row.arguments.refuse(
+          cat("repeated ", layer.repeats, " times; all layers together may have ", most_repeats, " repeats"),
+          "Correct its number or depth_multiple.");
+    }
     const Arguments arguments = with_class_count(row.arguments, spec.class_count);
     std::vector<int> source_heights;
     for (const int source : layer.from) {

@@ -97,21 +97,29 @@ json fields(const Done& m) {
   return {{"type", "done"}, {"exit_code", to_int(m.exit_code)}};
 }
 
+// The options of val and detect only with their command; those of train always.
 json fields(const Start& m) {
-  return {{"type", "start"},
-          {"rank", m.rank},
-          {"world_size", m.world_size},
-          {"local_rank", m.local_rank},
-          {"local_size", m.local_size},
-          {"threads", m.threads},
-          {"device", m.device},
-          {"device_pci", m.device_pci},
-          {"device_uuid", m.device_uuid},
-          {"run_directory", m.run_directory},
-          {"options", json(config::to_json(m.options))},
-          {"share_folder", m.share_folder},
-          {"resume_checkpoint", m.resume_checkpoint},
-          {"run_token", m.run_token}};
+  json document = {{"type", "start"},
+                   {"rank", m.rank},
+                   {"world_size", m.world_size},
+                   {"local_rank", m.local_rank},
+                   {"local_size", m.local_size},
+                   {"threads", m.threads},
+                   {"device", m.device},
+                   {"device_pci", m.device_pci},
+                   {"device_uuid", m.device_uuid},
+                   {"run_directory", m.run_directory},
+                   {"command", m.command},
+                   {"options", json(config::to_json(m.options))},
+                   {"share_folder", m.share_folder},
+                   {"resume_checkpoint", m.resume_checkpoint},
+                   {"run_token", m.run_token}};
+  if (m.command == "val") {
+    document["val"] = json(config::to_json(m.val));
+  } else if (m.command == "detect") {
+    document["detect"] = json(config::to_json(m.detect));
+  }
+  return document;
 }
 
 json fields(const Resized& m) {
@@ -174,6 +182,12 @@ ToWorker read_to_worker(const std::string& type, const json& d) {
     m.device_pci = d.at("device_pci").get<std::string>();
     m.device_uuid = d.at("device_uuid").get<std::string>();
     m.run_directory = d.at("run_directory").get<std::string>();
+    m.command = d.value("command", m.command);
+    if (m.command == "val") {
+      m.val = config::val_options_from_json(d.at("val"));
+    } else if (m.command == "detect") {
+      m.detect = config::detect_options_from_json(d.at("detect"));
+    }
     m.options = config::train_options_from_json(d.at("options"));
     m.share_folder = d.at("share_folder").get<std::string>();
     m.resume_checkpoint = d.at("resume_checkpoint").get<std::string>();

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "common/base/exit_code.h"
+#include "common/config/detect_options.h"
 #include "common/config/train_options.h"
+#include "common/config/val_options.h"
 #include "common/run/failure_report.h"
 
 namespace yolodist::protocol {
@@ -76,7 +78,10 @@ struct Start {
   std::string device_pci;         // "00000000:65:00.0", by which the worker binds
   std::string device_uuid;        // what Hello has to echo
   std::string run_directory;      // exists; absolute
+  std::string command = "train";  // train, val or detect; only the options of that one are meant
   config::TrainOptions options;   // resolved: bn_group > 0, data, cfg and hyp filled in
+  config::ValOptions val;         // paths absolute
+  config::DetectOptions detect;   // paths absolute
   std::string share_folder;       // shipped models and hyps
   std::string resume_checkpoint;  // "" = a fresh start
   std::string run_token;          // of run::claim_run; who writes checks it with run::still_ours

@@ -34,9 +34,11 @@ void make_folders(const fs::path& folder) {
   }
 }
 
-RunDirectory with_folders(const fs::path& root) {
+RunDirectory with_folders(const fs::path& root, bool trains) {
   const RunDirectory run{root};
-  make_folders(run.weights_folder());
+  if (trains) {
+    make_folders(run.weights_folder());
+  }
   make_folders(run.logs_folder());
   make_folders(run.failures_folder());
   return run;
@@ -102,7 +104,8 @@ fs::path RunDirectory::failure_report(int attempt, int rank) const {
   return failures_folder() / cat("attempt-", attempt, ".rank-", rank, ".json");
 }
 
-RunDirectory create_run_directory(const fs::path& project, const std::string& name, bool exist_ok) {
+RunDirectory create_run_directory(const fs::path& project, const std::string& name, bool exist_ok,
+                                  bool trains) {
   const fs::path relative = fs::path(name).lexically_normal();
   if (name.empty() || relative.is_absolute() || !relative.has_filename() || relative == "." ||
       *relative.begin() == "..") {
@@ -112,7 +115,7 @@ RunDirectory create_run_directory(const fs::path& project, const std::string& na
   const fs::path wanted = project / relative;
   make_folders(wanted.parent_path());
   if (exist_ok) {
-    return with_folders(wanted);
+    return with_folders(wanted, trains);
   }
   for (int number = 1; number <= highest_number; ++number) {
     fs::path root = wanted;
@@ -120,7 +123,7 @@ RunDirectory create_run_directory(const fs::path& project, const std::string& na
       root += std::to_string(number);
     }
     if (::mkdir(root.c_str(), 0755) == 0) {
-      return with_folders(root);
+      return with_folders(root, trains);
     }
     if (errno != EEXIST) {
       throw StorageError(cat("cannot make the run directory ", root.string(), ": ", errno_text(errno)),

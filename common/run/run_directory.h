@@ -31,12 +31,12 @@ struct RunDirectory {
   std::filesystem::path failure_report(int attempt, int rank) const;  // failures/attempt-A.rank-R.json
 };
 
-// Makes project/name with its folders weights, logs and failures, or, where that exists already and
-// `exist_ok` is not set, the first free of name2, name3, … (as YOLOv5: there is no name1). The name is taken
-// by mkdir, so two jobs that start at once get different runs. Throws UsageError for a name that is empty or
-// leads out of the project, StorageError when a folder cannot be made.
+// Makes project/name with its folders logs and failures, and weights where it `trains`, or, where that exists
+// already and `exist_ok` is not set, the first free of name2, name3, … (as YOLOv5: there is no name1). The
+// name is taken by mkdir, so two jobs that start at once get different runs. Throws UsageError for a name
+// that is empty or leads out of the project, StorageError when a folder cannot be made.
 RunDirectory create_run_directory(const std::filesystem::path& project, const std::string& name,
-                                  bool exist_ok);
+                                  bool exist_ok, bool trains = true);
 
 // The run that --resume means: `path` may be a run directory (also by its name inside `project`), its
 // run.yaml, or a checkpoint in its weights folder; "" is the run under `project` whose weights/last.pt, or

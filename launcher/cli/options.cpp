@@ -12,27 +12,28 @@
 namespace yolodist::cli {
 namespace {
 
-constexpr const char* see_help = "yolodist train --help lists all options.";
-
 std::string normal(std::string_view name) {
   std::string result(name);
   std::replace(result.begin(), result.end(), '_', '-');
   return result;
 }
 
+std::string see_help(const std::string& command) {
+  return cat("yolodist ", command, " --help lists all options.");
+}
+
 // Every way to write an option, and what it means.
 class Names {
  public:
-  Names(const std::vector<KnownOption>& known, const std::vector<Alias>& aliases,
-        const std::vector<RefusedOption>& refused)
-      : known_(known), refused_(refused) {
-    for (const KnownOption& option : known) {
+  explicit Names(const Grammar& grammar)
+      : known_(grammar.known), refused_(grammar.refused), see_help_(see_help(grammar.command)) {
+    for (const KnownOption& option : grammar.known) {
       all_.emplace_back(normal(option.name), option.name);
     }
-    for (const Alias& alias : aliases) {
+    for (const Alias& alias : grammar.aliases) {
       all_.emplace_back(normal(alias.alias), alias.name);
     }
-    for (const RefusedOption& option : refused) {
+    for (const RefusedOption& option : grammar.refused) {
       all_.emplace_back(normal(option.name), option.name);
     }
   }
@@ -53,7 +54,7 @@ class Names {
     }
     if (meant.size() > 1) {
       throw UsageError(cat("--", written, " is ambiguous: --", join({meant.begin(), meant.end()}, ", --")),
-                       see_help);
+                       see_help_);
     }
     std::vector<std::string> candidates;
     for (const auto& [name, full] : all_) {
@@ -61,7 +62,7 @@ class Names {
     }
     const std::string near = nearest(word, candidates);
     throw UsageError(cat("unknown option --", written),
-                     near.empty() ? see_help : cat("Did you mean --", near, "? ", see_help));
+                     near.empty() ? see_help_ : cat("Did you mean --", near, "? ", see_help_));
   }
 
  private:
@@ -77,6 +78,7 @@ class Names {
 
   const std::vector<KnownOption>& known_;
   const std::vector<RefusedOption>& refused_;
+  std::string see_help_;
   std::vector<std::pair<std::string, std::string>> all_;
 };
 
@@ -86,11 +88,8 @@ bool is_option(const std::string& word) {
 
 }  // namespace
 
-std::vector<GivenOption> read_options(const std::vector<std::string>& words,
-                                      const std::vector<KnownOption>& known,
-                                      const std::vector<Alias>& aliases,
-                                      const std::vector<RefusedOption>& refused) {
-  const Names names(known, aliases, refused);
+std::vector<GivenOption> read_options(const std::vector<std::string>& words, const Grammar& grammar) {
+  const Names names(grammar);
   std::vector<GivenOption> given;
   for (size_t i = 0; i < words.size();) {
     std::string word = words[i++];
@@ -115,7 +114,7 @@ std::vector<GivenOption> read_options(const std::vector<std::string>& words,
         result.values.push_back(words[i++]);
       }
       if (result.values.empty() && option.arity != Arity::optional) {
-        throw UsageError(cat("--", option.name, " needs a value"), see_help);
+        throw UsageError(cat("--", option.name, " needs a value"), see_help(grammar.command));
       }
     }
     std::erase_if(given, [&](const GivenOption& earlier) { return earlier.name == result.name; });
@@ -135,53 +134,6 @@ std::string shell_word(const std::string& word) {
     quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
   }
   return quoted + "'";
-}
-
-const std::vector<Alias>& train_aliases() {
-  static const std::vector<Alias> aliases = {
-      {"batch", "batch-size"},     {"img", "imgsz"}, {"img-size", "imgsz"}, {"model", "cfg"},
-      {"micro-batch", "bn-group"},
-  };
-  return aliases;
-}
-
-const std::vector<RefusedOption>& refused_train_options() {
-  static const std::vector<RefusedOption> options = {
-      // YOLOv5's.
-      {"rect", " yet in training. Leave it out; validation uses rectangles by itself."},
-      {"multi-scale", " yet. Leave it out, or train at another --imgsz."},
-      {"image-weights",
-       " yet. Leave it out, or list pictures of rare classes more than once in a list file."},
-      {"cache", " yet. Leave it out; the operating system caches files, and --workers decode ahead."},
-      {"evolve", ". Try hyperparameters in runs of their own with --hyp FILE."},
-      {"bucket", ". It belongs to --evolve."},
-      {"quad", ". Use a larger --imgsz instead."},
-      {"sync-bn",
-       ": statistics over groups are the recipe here. Say with --bn-group K over how many pictures."},
-      {"entity", ". Logs are results.csv and metrics.jsonl in the run directory."},
-      {"upload_dataset", ". Data sets are used where they are: --data FILE."},
-      {"bbox_interval", ". Logs are results.csv and metrics.jsonl in the run directory."},
-      {"artifact_alias", ". Data sets are used where they are: --data FILE."},
-      {"local_rank", ". Ranks come from mpirun or srun, not from torchrun; alone, use --ranks N."},
-      {"evolve_population", ". Try hyperparameters in runs of their own with --hyp FILE."},
-      {"resume_evolve", ". Try hyperparameters in runs of their own with --hyp FILE."},
-      // Ours, later.
-      {"device-memory", " yet. Choose a --batch-size that fits."},
-      {"memory-reserve", " yet. Choose a --batch-size that fits."},
-      {"recompute", " yet. Lower --batch-size or --bn-group if memory is short."},
-      {"shard-optimizer", " yet. Lower --batch-size or --bn-group if memory is short."},
-      {"pipeline", " yet. Lower --batch-size or --bn-group if memory is short."},
-      {"allow-recipe-change", " yet. Nothing changes the recipe."},
-      {"max-restarts", " yet. Start again with --resume after a failure."},
-      {"stop-signal", " yet. SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 all ask to save and stop."},
-      {"teacher", " yet. Train without distillation."},
-      {"sparsity", " yet. Train without pruning."},
-      {"prune-ratio", " yet. Train without pruning."},
-      {"qat", " yet. Train without quantization."},
-      {"card", " in train. It belongs to the command plan, which is not there yet."},
-      {"json", " in train. Read results.csv and metrics.jsonl in the run directory."},
-  };
-  return options;
 }
 
 }  // namespace yolodist::cli

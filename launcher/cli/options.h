@@ -28,8 +28,13 @@ struct RefusedOption {
   const char* name;
   const char* instead;
 };
-const std::vector<Alias>& train_aliases();
-const std::vector<RefusedOption>& refused_train_options();
+// The options of one command.
+struct Grammar {
+  std::string command;  // "train", for hints
+  std::vector<KnownOption> known;
+  std::vector<Alias> aliases;
+  std::vector<RefusedOption> refused;
+};
 
 struct GivenOption {
   std::string name;  // full, not an alias
@@ -40,10 +45,7 @@ struct GivenOption {
 // --name=value, unique prefixes, the last one of several counts. Dashes and underscores in names are the
 // same. Throws UsageError: unknown (with the nearest), ambiguous, refused, a value missing or too many, a
 // stray word.
-std::vector<GivenOption> read_options(const std::vector<std::string>& words,
-                                      const std::vector<KnownOption>& known,
-                                      const std::vector<Alias>& aliases,
-                                      const std::vector<RefusedOption>& refused);
+std::vector<GivenOption> read_options(const std::vector<std::string>& words, const Grammar& grammar);
 
 // The word as a shell needs it: quoted where necessary.
 std::string shell_word(const std::string& word);

@@ -3,11 +3,11 @@
 #include "launcher/cli/train_command_line.h"
 
 #include <algorithm>
-#include <charconv>
 #include <sstream>
 
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "launcher/cli/description.h"
 #include "launcher/cli/options.h"
 #include "launcher/cli/train_description.h"
 
@@ -20,41 +20,6 @@ using config::TrainOptions;
 // The sample run: small enough for minutes on two cores, large enough to be the real thing.
 constexpr int sample_epochs = 3, sample_batch = 4, sample_imgsz_px = 1280;
 
-std::vector<KnownOption> known_options(const po::options_description& description) {
-  std::vector<KnownOption> known;
-  for (const auto& option : description.options()) {
-    Arity arity = Arity::one;
-    if (option->long_name() == "resume") {
-      arity = Arity::optional;
-    } else if (option->semantic()->max_tokens() == 0) {
-      arity = Arity::none;
-    } else if (option->semantic()->max_tokens() > 1) {
-      arity = Arity::several;
-    }
-    known.push_back({option->long_name(), arity});
-  }
-  return known;
-}
-
-void require(bool claim, const char* option, const std::string& value, const char* allowed) {
-  if (!claim) {
-    throw UsageError(cat("--", option, " is ", value, ", should be ", allowed));
-  }
-}
-
-template <typename Number>
-void require_at_least(const char* option, Number value, Number least) {
-  require(value >= least, option, std::to_string(value), cat("at least ", least).c_str());
-}
-
-int whole_number(const char* option, const std::string& word, int least, const char* allowed) {
-  int number = 0;
-  const auto result = std::from_chars(word.data(), word.data() + word.size(), number);
-  require(result.ec == std::errc() && result.ptr == word.data() + word.size() && number >= least, option,
-          cat("'", word, "'"), allowed);
-  return number;
-}
-
 void read_texts(const TrainTexts& t, TrainOptions& o) {
   o.bn_group = t.bn_group == "auto" ? 0 : whole_number("bn-group", t.bn_group, 1, "auto or at least 1");
   o.accumulate =
@@ -65,11 +30,7 @@ void read_texts(const TrainTexts& t, TrainOptions& o) {
       o.shard.push_back(whole_number("shard", trimmed(part), 0, "auto, or pictures for each rank: 6,6,2,2"));
     }
   }
-  if (t.imgsz.find(':') != std::string::npos) {
-    throw UsageError(cat("--imgsz ", t.imgsz, ": progressive sides are not supported yet"), "Give one side.");
-  }
-  constexpr int smallest_side_px = 32;  // the largest stride of every model is a multiple of it
-  o.imgsz_px = whole_number("imgsz", t.imgsz, smallest_side_px, "a side of at least 32 pixels");
+  o.imgsz_px = side_px(t.imgsz);
   o.augment = !t.no_augment;
 }
 
@@ -96,9 +57,7 @@ void check_ranges(TrainOptions& o) {
   require_at_least("seed", o.seed, int64_t{0});
   require_at_least("patience", o.patience, 0);
   require_at_least("checkpoint-every", o.checkpoint_every_steps, 0);
-  require_at_least("ranks", o.ranks, 0);
-  require_at_least("threads", o.threads, 0);
-  require_at_least("workers", o.workers, 0);
+  check_execution({o.device, o.ranks, o.threads, o.workers, o.worker_prefix});
   require_at_least("val-batch", o.val_batch, 0);
   require_at_least("max-steps", o.max_steps, 0);
   require_at_least("max-iterations", o.max_iterations, 0);
@@ -144,23 +103,11 @@ TrainCommandLine parse_train(const std::vector<std::string>& words) {
   TrainTexts texts;
   const po::options_description description = describe_train(o, texts);
 
-  po::parsed_options parsed(&description);
-  for (const GivenOption& given :
-       read_options(words, known_options(description), train_aliases(), refused_train_options())) {
-    po::option option(given.name, given.name == "resume" && given.values.empty()
-                                      ? std::vector<std::string>{""}
-                                      : given.values);
-    parsed.options.push_back(std::move(option));
+  const Grammar grammar{"train", {}, train_aliases(), refused_train_options()};
+  for (const GivenOption& given : parse(words, description, grammar, {"resume", "cache"})) {
     line.given.insert(given.name);
     line.words.push_back("--" + given.name);
     line.words.insert(line.words.end(), given.values.begin(), given.values.end());
-  }
-  try {
-    po::variables_map values;
-    po::store(parsed, values);
-    po::notify(values);
-  } catch (const po::error& error) {
-    throw UsageError(error.what(), "yolodist train --help lists all options.");
   }
   line.wants_help = texts.help;
   line.wants_version = texts.version;
@@ -170,6 +117,10 @@ TrainCommandLine parse_train(const std::vector<std::string>& words) {
   read_texts(texts, o);
   o.resume = line.given.contains("resume");
   o.resume_from = texts.resume;
+  if (line.given.contains("cache")) {
+    o.cache = texts.cache.empty() ? "ram" : texts.cache;
+    require(o.cache == "ram" || o.cache == "disk", "cache", cat("'", o.cache, "'"), "ram or disk");
+  }
   if (o.resume_from == "auto") {
     throw UsageError("--resume auto is not supported yet",
                      "Name the run directory, or leave the value out for the newest.");
@@ -238,12 +189,6 @@ std::string option_of_key(const std::string& key) {
   std::string name = key;
   std::replace(name.begin(), name.end(), '_', '-');
   return name;
-}
-
-const std::vector<std::string>& later_commands() {
-  static const std::vector<std::string> commands = {"val",      "plan",   "detect",  "export", "prune",
-                                                    "diagnose", "doctor", "monitor", "stop",   "slurm"};
-  return commands;
 }
 
 }  // namespace yolodist::cli

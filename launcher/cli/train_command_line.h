@@ -35,7 +35,4 @@ std::string option_key(const std::string& name);
 // The option that sets the field `key` of a recipe.
 std::string option_of_key(const std::string& key);
 
-// The commands of the program besides train that are not there yet.
-const std::vector<std::string>& later_commands();
-
 }  // namespace yolodist::cli

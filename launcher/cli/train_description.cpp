@@ -4,39 +4,10 @@
 
 #include <vector>
 
+#include "launcher/cli/description.h"
+
 namespace yolodist::cli {
-namespace {
-
 namespace po = boost::program_options;
-
-constexpr unsigned help_columns = 110;
-constexpr unsigned help_text_columns = 70;
-
-template <typename T>
-po::typed_value<T>* value(T& field, const char* placeholder) {
-  return po::value<T>(&field)->default_value(field)->value_name(placeholder);
-}
-
-po::typed_value<std::string>* text(std::string& field, const char* placeholder) {
-  return po::value<std::string>(&field)
-      ->default_value(field, field.empty() ? "''" : field)
-      ->value_name(placeholder);
-}
-
-po::typed_value<bool>* flag(bool& field) {
-  return po::bool_switch(&field);
-}
-
-po::options_description group(const char* caption) {
-  return po::options_description(caption, help_columns, help_text_columns);
-}
-
-void add(po::options_description& to, const char* name, const po::value_semantic* semantic,
-         const char* help) {
-  to.add_options()(name, semantic, help);
-}
-
-}  // namespace
 
 po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
   o.hyp = "hyp.scratch-low";
@@ -49,6 +20,10 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
   add(recipe, "batch-size", value(o.global_batch, "N"), "pictures of all ranks an iteration (also --batch)");
   add(recipe, "imgsz", text(t.imgsz, "PX"), "side in training and validation (also --img, --img-size)");
   add(recipe, "single-cls", flag(o.single_cls), "treat all classes as one");
+  add(recipe, "rect", flag(o.rect), "batches of pictures of like shape, without shuffling and mosaic");
+  add(recipe, "multi-scale", flag(o.multi_scale), "a side from half to one and a half times --imgsz each iteration");
+  add(recipe, "image-weights", flag(o.image_weights),
+      "pictures of rare and badly found classes come more often");
   add(recipe, "optimizer", text(o.optimizer, "NAME"), "SGD, Adam or AdamW");
   add(recipe, "cos-lr", flag(o.cos_lr), "cosine learning rate schedule instead of linear");
   add(recipe, "label-smoothing", value(o.label_smoothing, "X"), "label smoothing epsilon");
@@ -62,7 +37,7 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
   add(recipe, "accumulate", text(t.accumulate, "auto|K"),
       "iterations an optimizer step; auto = nominal batch 64, as YOLOv5");
   add(recipe, "precision", text(o.precision, "NAME"), "auto, fp32, or fp64 (CPU, for exact comparisons)");
-  add(recipe, "noautoanchor", flag(o.no_autoanchor), "keep the model's anchors");
+  add(recipe, "noautoanchor", flag(o.no_autoanchor), "keep the model's anchors even if they fit the labels badly");
   add(recipe, "no-augment", flag(t.no_augment), "no mosaic, warp, colour, flips: for exact comparisons");
 
   po::options_description output = group("Output: what is written and when");
@@ -81,21 +56,18 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
       "go on with a run directory or checkpoint; without a value, the newest run under --project");
   add(output, "verbose", flag(o.verbose), "say more");
 
-  po::options_description execution = group("Execution: never changes the result beyond rounding");
-  add(execution, "device", text(o.device, "cpu|cuda|0,1"),
-      "'' = all visible GPUs, or the CPU if there is none");
-  add(execution, "ranks", value(o.ranks, "N"), "without mpirun: ranks to start; 0 = one a device");
+  po::options_description execution =
+      describe_execution({o.device, o.ranks, o.threads, o.workers, o.worker_prefix});
   add(execution, "shard", text(t.shard, "auto|6,6,2,2"), "pictures of the global batch for each rank");
-  add(execution, "threads", value(o.threads, "N"),
-      "compute threads a rank; 0 = allowed cores / ranks of the host");
-  add(execution, "workers", value(o.workers, "N"), "decoding threads a rank, at most");
+  add(execution, "cache", po::value<std::string>(&t.cache)->value_name("[ram|disk]"),
+      "keep decoded pictures in one file a node, in memory or on disk; without a value, ram");
+  add(execution, "cache-dir", text(o.cache_dir, "FOLDER"),
+      "where --cache keeps them; '' = /dev/shm for ram, else $SLURM_TMPDIR, $TMPDIR or /tmp");
   add(execution, "val-batch", value(o.val_batch, "N"), "pictures a validation group; 0 = twice the batch");
   add(execution, "max-steps", value(o.max_steps, "N"),
       "save and stop after so many optimizer steps of the run; 0 = off");
   add(execution, "max-iterations", value(o.max_iterations, "N"),
       "save and stop after so many iterations of the run; 0 = off");
-  add(execution, "worker-prefix", text(o.worker_prefix, "'CMD ...'"),
-      "put before the worker: gdb, nsys, apptainer exec");
 
   po::options_description other = group("Other");
   add(other, "help", flag(t.help), "this text");

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the yolodist authors
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -10,10 +11,10 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
-#include "launcher/cli/train_command_line.h"
-#include "launcher/cli/version.h"
+#include "launcher/commands/detect.h"
+#include "launcher/commands/job.h"
 #include "launcher/commands/train.h"
-#include "launcher/mpi/launch_environment.h"
+#include "launcher/commands/val.h"
 
 namespace yolodist {
 namespace {
@@ -28,25 +29,53 @@ bool speaks() {
   return true;
 }
 
+struct Command {
+  const char* name;
+  int (*run)(const std::vector<std::string>& words);
+  const char* purpose;
+};
+constexpr std::array<Command, 3> known_commands = {{
+    {"train", commands::train, "trains a model; the command where none is named"},
+    {"val", commands::val, "validates a checkpoint: precision, recall, mAP, speed"},
+    {"detect", commands::detect, "finds objects in pictures"},
+}};
+constexpr std::array<const char*, 8> later_commands = {"plan",   "export",  "prune", "diagnose",
+                                                       "doctor", "monitor", "stop",  "slurm"};
+
+std::string help() {
+  std::string text = "yolodist [command] [options]\n\n";
+  for (const Command& command : known_commands) {
+    text += printf_string("  %-8s%s\n", command.name, command.purpose);
+  }
+  return text +
+         "\nyolodist COMMAND --help lists the options of a command, yolodist --version the versions of this\n"
+         "program and its libraries. Several ranks: mpirun -np N yolodist …, srun, or --ranks N.\n"
+         "Without any word: trains yolov5n at 1280 px on the shipped sample.\n";
+}
+
 int run_command(std::vector<std::string> words) {
+  if (words.size() == 1 && (words[0] == "--help" || words[0] == "-h")) {
+    return commands::print(help());
+  }
   if (words.empty() || words.front().starts_with("-")) {
     return commands::train(words);
   }
-  const std::string command = words.front();
+  const std::string name = words.front();
   words.erase(words.begin());
-  if (command == "train") {
-    return commands::train(words);
+  std::vector<std::string> names;
+  for (const Command& command : known_commands) {
+    if (name == command.name) {
+      return command.run(words);
+    }
+    names.emplace_back(command.name);
   }
-  const std::vector<std::string>& later = cli::later_commands();
-  if (std::find(later.begin(), later.end(), command) != later.end()) {
-    throw UsageError(cat("the command ", command, " is not there yet"),
-                     "There is train; yolodist train --help.");
+  const std::string hint = cat("There are ", join(names, ", "), "; yolodist --help.");
+  if (std::find(later_commands.begin(), later_commands.end(), name) != later_commands.end()) {
+    throw UsageError(cat("the command ", name, " is not there yet"), hint);
   }
-  std::vector<std::string> all = later;
-  all.insert(all.begin(), "train");
-  const std::string near = nearest(command, all);
-  throw UsageError(cat("unknown command '", command, "'"),
-                   near.empty() ? "There is train; yolodist train --help." : cat("Did you mean ", near, "?"));
+  const std::string near = nearest(name, names);
+  throw UsageError(cat("unknown command '", name, "'"),
+                   near.empty() ? hint : cat("Did you mean ", near, "?"));
 }
 
 }  // namespace

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/commands/prepare_run.h"
 
-#include <array>
-#include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -15,9 +13,7 @@
 #include "common/config/share_folder.h"
 #include "common/model_spec/model_spec.h"
 #include "common/run/run_directory.h"
-#include "launcher/cli/version.h"
-#include "launcher/device/host.h"
-#include "launcher/mpi/launch_environment.h"
+#include "launcher/commands/run_files.h"
 
 namespace yolodist::commands {
 namespace {
@@ -27,45 +23,21 @@ using config::TrainOptions;
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-std::string absolute(const std::string& path) {
-  return fs::absolute(path).lexically_normal().string();
-}
-
 // A shipped name stays a name, so that a run goes on under another installation; a file becomes absolute.
 std::string shipped_name_or_path(const std::string& given, const char* kind) {
   const fs::path found = config::find_shipped(given, kind);
   std::error_code ignored;
   const bool is_shipped = fs::equivalent(found.parent_path(), config::share_folder() / kind, ignored);
-  return is_shipped ? found.stem().string() : absolute(found.string());
-}
-
-std::string found_weights(const std::string& weights) {
-  std::error_code ignored;
-  if (fs::is_regular_file(weights, ignored)) {
-    return absolute(weights);
-  }
-  const std::string name = fs::path(weights).filename().string();
-  for (const char* size : {"n", "s", "m", "l", "x"}) {
-    for (const char* p6 : {"", "6"}) {
-      if (name == cat("yolov5", size, p6, ".pt")) {
-        const std::string address =
-            cat("https://github.com/ultralytics/yolov5/releases/download/v7.0/", name);
-        throw DataError(
-            cat("--weights ", weights, ": no such file"),
-            cat("Official weights (this version cannot read them yet; train from scratch with --cfg ",
-                fs::path(name).stem().string(), "): curl -L -o ", weights, " ", address));
-      }
-    }
-  }
-  throw DataError(cat("--weights ", weights, ": no such file"),
-                  "For training from scratch: --weights '' --cfg yolov5n.");
+  return is_shipped ? found.stem().string() : absolute_path(found.string());
 }
 
 void resolve_paths(TrainOptions& o) {
-  o.data = absolute(o.data);
+  o.data = absolute_path(o.data);
   o.hyp = shipped_name_or_path(o.hyp, "hyps");
   o.cfg = o.cfg.empty() ? "" : shipped_name_or_path(o.cfg, "models");
-  o.weights = o.weights.empty() ? "" : found_weights(o.weights);
+  o.weights = o.weights.empty()
+                  ? ""
+                  : found_weights(o.weights, "For training from scratch: --weights '' --cfg yolov5n.");
 }
 
 // Reads what the workers will read, so that a mistake ends the job before they start.
@@ -85,30 +57,6 @@ void check_shard(const TrainOptions& o, int world_size) {
   }
 }
 
-std::string now_text() {
-  const std::time_t now = std::time(nullptr);
-  std::tm local{};
-  localtime_r(&now, &local);
-  std::array<char, 64> text{};
-  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S%z", &local);
-  return text.data();
-}
-
-void write_run(const run::RunDirectory& directory, const TrainOptions& options, int world_size,
-               const std::string& started, int resumed_count) {
-  const cli::BuildVersions& build = cli::build_versions();
-  ordered_json document;
-  document["versions"] = {{"yolodist", build.yolodist}, {"git", build.git},
-                          {"libtorch", build.libtorch}, {"cuda", build.cuda},
-                          {"nccl", build.nccl},         {"mpi", mpi::library_version()}};
-  document["started"] = started;
-  document["host"] = device::host_name();
-  document["world_size"] = world_size;
-  document["resumed_count"] = resumed_count;
-  document["options"] = config::to_json(options);
-  run::write_run_yaml(directory, document);
-}
-
 RunPlan prepare_fresh(const cli::TrainCommandLine& line, int world_size) {
   RunPlan plan;
   plan.options = resolve_fresh(line, world_size);
@@ -122,39 +70,46 @@ RunPlan prepare_fresh(const cli::TrainCommandLine& line, int world_size) {
     name = fs::path(plan.options.cfg).stem().string();  // as YOLOv5
   }
   plan.options.name = name;
-  plan.options.project = absolute(plan.options.project);
+  plan.options.project = absolute_path(plan.options.project);
   const run::RunDirectory directory =
       run::create_run_directory(plan.options.project, name, plan.options.exist_ok);
-  plan.run_directory = absolute(directory.root.string());
+  plan.run_directory = absolute_path(directory.root.string());
   plan.run_token = run::claim_run(directory);
-  write_run(directory, plan.options, world_size, now_text(), 0);
+  write_run(directory, {.command = "train",
+                        .options = config::to_json(plan.options),
+                        .world_size = world_size,
+                        .started = "",
+                        .resumed_count = 0});
   return plan;
 }
 
 RunPlan prepare_resumed(const cli::TrainCommandLine& line, int world_size) {
   const run::RunDirectory directory = run::find_run_to_resume(line.options.resume_from, line.options.project);
   const json document = run::read_run_yaml(directory);
-  if (!document.contains("options")) {
-    throw DataError(cat(directory.run_yaml().string(), ": no options"),
-                    "This is not the run.yaml of a training run.");
+  if (!document.contains("options") || document.value("command", "train") != "train") {
+    throw DataError(cat(directory.run_yaml().string(), ": not of a training run"),
+                    "Name the run directory of a training run.");
   }
   RunPlan plan;
   plan.options = resolve_resumed(config::train_options_from_json(document.at("options")), line, world_size);
   check_files(plan.options);
-  plan.run_directory = absolute(directory.root.string());
+  plan.run_directory = absolute_path(directory.root.string());
   const fs::path named = line.options.resume_from;
   std::error_code ignored;
   if (named.extension() == ".pt" && fs::is_regular_file(named, ignored)) {
-    plan.resume_checkpoint = absolute(named.string());
+    plan.resume_checkpoint = absolute_path(named.string());
   } else if (fs::is_regular_file(directory.weights_last(), ignored)) {
-    plan.resume_checkpoint = absolute(directory.weights_last().string());
+    plan.resume_checkpoint = absolute_path(directory.weights_last().string());
   }
   log::info(plan.resume_checkpoint.empty()
                 ? cat("resuming ", plan.run_directory, ": it has no checkpoint yet, so it starts afresh")
                 : cat("resuming from ", plan.resume_checkpoint));
   plan.run_token = run::claim_run(directory);
-  write_run(directory, plan.options, world_size, document.value("started", now_text()),
-            document.value("resumed_count", 0) + 1);
+  write_run(directory, {.command = "train",
+                        .options = config::to_json(plan.options),
+                        .world_size = world_size,
+                        .started = document.value("started", ""),
+                        .resumed_count = document.value("resumed_count", 0) + 1});
   return plan;
 }
 
@@ -192,7 +147,7 @@ config::TrainOptions resolve_resumed(const config::TrainOptions& stored, const c
 
   TrainOptions said = line.options;
   if (line.given.contains("data")) {
-    said.data = absolute(said.data);
+    said.data = absolute_path(said.data);
   }
   if (line.given.contains("hyp")) {
     said.hyp = shipped_name_or_path(said.hyp, "hyps");
@@ -201,7 +156,7 @@ config::TrainOptions resolve_resumed(const config::TrainOptions& stored, const c
     said.cfg = shipped_name_or_path(said.cfg, "models");
   }
   if (line.given.contains("weights") && !said.weights.empty()) {
-    said.weights = absolute(said.weights);
+    said.weights = absolute_path(said.weights);
   }
   if (said.bn_group == 0) {
     said.bn_group = stored.bn_group;  // auto: as the run began
@@ -230,28 +185,19 @@ config::TrainOptions resolve_resumed(const config::TrainOptions& stored, const c
 
 RunPlan prepare_run(const cli::TrainCommandLine& line, int world_size) {
   RunPlan plan = line.options.resume ? prepare_resumed(line, world_size) : prepare_fresh(line, world_size);
-  plan.share_folder = absolute(config::share_folder().string());
+  plan.share_folder = absolute_path(config::share_folder().string());
   return plan;
 }
 
-std::string plan_to_text(const RunPlan& plan) {
-  const json document = {{"options", json(config::to_json(plan.options))},
-                         {"run_directory", plan.run_directory},
-                         {"run_token", plan.run_token},
-                         {"share_folder", plan.share_folder},
-                         {"resume_checkpoint", plan.resume_checkpoint}};
-  return document.dump();
-}
-
-RunPlan plan_from_text(const std::string& text) {
-  const json document = json::parse(text);
-  RunPlan plan;
-  plan.options = config::train_options_from_json(document.at("options"));
-  plan.run_directory = document.at("run_directory").get<std::string>();
-  plan.run_token = document.at("run_token").get<std::string>();
-  plan.share_folder = document.at("share_folder").get<std::string>();
-  plan.resume_checkpoint = document.at("resume_checkpoint").get<std::string>();
-  return plan;
+protocol::Start start_of(const RunPlan& plan) {
+  protocol::Start start;
+  start.command = "train";
+  start.options = plan.options;
+  start.run_directory = plan.run_directory;
+  start.run_token = plan.run_token;
+  start.share_folder = plan.share_folder;
+  start.resume_checkpoint = plan.resume_checkpoint;
+  return start;
 }
 
 }  // namespace yolodist::commands

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/config/train_options.h"
+#include "common/protocol/messages.h"
 #include "launcher/cli/train_command_line.h"
 
 namespace yolodist::commands {
@@ -17,8 +18,8 @@ struct RunPlan {
   std::string share_folder;
   std::string resume_checkpoint;  // "" = a fresh start
 };
-std::string plan_to_text(const RunPlan& plan);
-RunPlan plan_from_text(const std::string& text);
+// What the workers are told of it; rank and place are for each to fill in.
+protocol::Start start_of(const RunPlan& plan);
 
 // Resolves and checks everything that the command line names (data, hyp and model yaml, weights, shard),
 // makes or finds the run directory and writes run.yaml. Only rank 0 calls it. Throws UsageError, DataError,

@@ -2,241 +2,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/commands/train.h"
 
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <nlohmann/json.hpp>
-
-#include "common/base/log.h"
-#include "common/base/text.h"
-#include "common/run/run_directory.h"
 #include "launcher/cli/train_command_line.h"
-#include "launcher/cli/version.h"
-#include "launcher/commands/error_text.h"
-#include "launcher/commands/placement.h"
+#include "launcher/commands/job.h"
 #include "launcher/commands/prepare_run.h"
-#include "launcher/commands/start_mpirun.h"
-#include "launcher/supervise/supervisor.h"
 
 namespace yolodist::commands {
-namespace {
-
-using namespace std::chrono_literals;
-
-constexpr std::chrono::seconds mpi_start_limit = 120s;
-constexpr std::chrono::seconds mpi_end_limit = 30s;
-constexpr std::chrono::seconds agreement_limit = 120s;
-
-const char* variable(const char* name) {
-  return std::getenv(name);
-}
-
-// CUDA_VISIBLE_DEVICES as the user has it. A CUDA-aware MPI must not open the card that the worker is to
-// fill, so the launcher hides all from itself before MPI starts.
-class HiddenDevices {
- public:
-  HiddenDevices() {
-    if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES"); visible != nullptr) {
-      saved_ = visible;
-    }
-  }
-  void hide() const { setenv("CUDA_VISIBLE_DEVICES", "", /*overwrite=*/1); }
-  const std::optional<std::string>& saved() const { return saved_; }
-
- private:
-  std::optional<std::string> saved_;
-};
-
-// Ranks to start by mpirun; 1 = go on alone.
-int ranks_to_start(const config::TrainOptions& options, const DeviceSituation& situation) {
-  const std::vector<device::CudaDevice> devices =
-      device::devices_to_use(situation.request, situation.inventory);
-  const int device_count = static_cast<int>(devices.size());
-  const int ranks = options.ranks > 0 ? options.ranks : std::max(1, device_count);
-  if (device_count > 0 && ranks > device_count) {
-    throw UsageError(cat("--ranks ", ranks, ", but there are ", device_count, " devices for them"),
-                     "One rank a device; or use --device cpu.");
-  }
-  if (device_count > 1 && options.device.empty() && options.ranks == 0) {
-    log::info(cat("using all ", device_count, " visible GPUs (choose with --device)"));
-  }
-  return ranks;
-}
-
-void print_start(const std::vector<Place>& places) {
-  const cli::BuildVersions& build = cli::build_versions();
-  log::info(cat("yolodist ", build.yolodist, " (git ", build.git, "), ", places.size(),
-                places.size() == 1 ? " rank" : " ranks"));
-  log::info(places_table(places));
-  for (const Place& place : places) {
-    if (place.is_widened) {
-      log::info(
-          "mpirun had bound the ranks to single cores; the workers may use all cores (mpirun --bind-to core "
-          "keeps the binding)");
-      break;
-    }
-  }
-}
-
-// Rank 0's plan, or its error, on every rank.
-RunPlan agree_on_run(mpi::Session& session, const cli::TrainCommandLine& line) {
-  std::string text;
-  if (session.rank() == 0) {
-    try {
-      text = plan_to_text(prepare_run(line, session.size()));
-    } catch (const Error& error) {
-      text = nlohmann::json({{"error", error_to_json(error)}})
-                 .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    }
-  }
-  text = mpi::broadcast_text(session, text, 0, Deadline::after(agreement_limit),
-                             "waiting for rank 0 to prepare the run");
-  const nlohmann::json document = nlohmann::json::parse(text);
-  if (document.contains("error")) {
-    throw error_from_json(document.at("error"));
-  }
-  return plan_from_text(text);
-}
-
-supervise::Attempt describe_attempt(mpi::Session& session, const RunPlan& plan, const Place& place,
-                                    const std::optional<std::string>& cuda_visible_devices) {
-  supervise::Attempt attempt;
-  attempt.host = place.host;
-  protocol::Start& start = attempt.start;
-  start.rank = session.rank();
-  start.world_size = session.size();
-  start.local_rank = session.local_rank();
-  start.local_size = session.local_size();
-  start.threads = place.threads;
-  if (place.device) {
-    start.device = "cuda";
-    start.device_pci = place.device->pci;
-    start.device_uuid = place.device->uuid;
-  }
-  start.run_directory = plan.run_directory;
-  start.options = plan.options;
-  start.share_folder = plan.share_folder;
-  start.resume_checkpoint = plan.resume_checkpoint;
-  start.run_token = plan.run_token;
-
-  attempt.worker.attempt = start.attempt;
-  attempt.worker.prefix = workers::split_command(plan.options.worker_prefix);
-  attempt.worker.program = workers::find_worker_program(attempt.worker.prefix);
-  attempt.worker.environment = workers::worker_environment(
-      workers::current_environment(),
-      {mpi::is_launch_variable, place.threads, place.device.has_value(), cuda_visible_devices});
-  return attempt;
-}
-
-void print_end(const supervise::Outcome& outcome, const RunPlan& plan) {
-  if (outcome.report) {
-    const run::FailureReport& report = *outcome.report;
-    const Error error(static_cast<ExitCode>(report.exit_code),
-                      cat("rank ", report.rank, " on ", report.host, ": ", report.what), report.hint);
-    log::error(cat(error.one_line(), " [exit code ", report.exit_code, ", ",
-                   run::RunDirectory{plan.run_directory}.failure_report(report.attempt, report.rank).string(),
-                   "]"));
-  } else if (outcome.exit_code == to_int(ExitCode::state_saved)) {
-    log::info(cat("state saved; go on with: yolodist train --resume ", plan.run_directory));
-  }
-}
-
-// All ranks are here, with the same code.
-int end_in_order(mpi::Session& session, int exit_code) {
-  mpi::barrier(session, Deadline::after(mpi_end_limit), "ending together");
-  session.finalize(mpi_end_limit);
-  return exit_code;
-}
-
-// What the ranks settle before anything is started.
-struct Agreement {
-  std::vector<Place> places;
-  RunPlan plan;
-};
-
-// Throws the same error on every rank, or PeerLost.
-Agreement agree(mpi::Session& session, const cli::TrainCommandLine& line,
-                const mpi::LaunchEnvironment& environment, const DeviceSituation& situation) {
-  mpi::check_world_size(environment, session.size());
-  if (line.options.ranks > 0 && line.options.ranks != session.size()) {
-    throw UsageError(cat("--ranks ", line.options.ranks, ", but mpirun or srun started ", session.size()),
-                     "Leave --ranks out under mpirun and srun.");
-  }
-  Agreement agreement;
-  agreement.places = agree_on_places(session, situation, variable, line.options.threads);
-  agreement.plan = agree_on_run(session, line);
-  return agreement;
-}
-
-int train_as_rank(mpi::Session& session, supervise::SignalQueue& signals, const cli::TrainCommandLine& line,
-                  const mpi::LaunchEnvironment& environment, const DeviceSituation& situation,
-                  const HiddenDevices& devices) {
-  Agreement agreement;
-  try {
-    agreement = agree(session, line, environment, situation);
-  } catch (const PeerLost&) {
-    throw;
-  } catch (const Error& error) {
-    if (session.rank() == 0) {
-      log::error(error.one_line());
-    }
-    return end_in_order(session, to_int(error.exit_code()));
-  }
-  if (session.rank() == 0) {
-    print_start(agreement.places);
-  }
-  const Place& place = agreement.places[static_cast<size_t>(session.rank())];
-  const supervise::Attempt attempt = describe_attempt(session, agreement.plan, place, devices.saved());
-  const supervise::Outcome outcome = supervise::supervise(session, signals, attempt);
-  if (session.rank() == 0) {
-    print_end(outcome, agreement.plan);
-  }
-  return end_in_order(session, outcome.exit_code);
-}
-
-}  // namespace
 
 int train(const std::vector<std::string>& words) {
   const cli::TrainCommandLine line = cli::parse_train(words);
   if (line.wants_help) {
-    std::fputs(cli::train_help().c_str(), stdout);
-    return 0;
+    return print(cli::train_help());
   }
   if (line.wants_version) {
-    std::fputs(cli::version_text(mpi::library_version()).c_str(), stdout);
-    return 0;
+    return print_version();
   }
-  const HiddenDevices devices;
-  DeviceSituation situation{device::parse_device(line.options.device), {}, {}};
-  situation.worker_prefix = workers::split_command(line.options.worker_prefix);
-  const bool names_several = line.options.ranks > 1 || situation.request.numbers.size() > 1;
-  const mpi::LaunchEnvironment environment = mpi::read_launch_environment(variable, names_several);
-  if (situation.request.kind != device::DeviceRequest::Kind::cpu) {
-    situation.inventory = device::read_cuda_inventory(devices.saved());
-  }
-  if (environment.by == mpi::StartedBy::nobody) {
-    if (const int ranks = ranks_to_start(line.options, situation); ranks > 1) {
-      std::vector<std::string> all_words = {"train"};
-      all_words.insert(all_words.end(), words.begin(), words.end());
-      return run_under_mpirun(ranks, all_words);
-    }
-  }
-  supervise::SignalQueue signals;
-  devices.hide();
-  mpi::Session session(mpi_start_limit);
-  const std::string prefix = cat("rank ", session.rank(), ": ");
-  log::configure({.console_level = line.options.verbose ? log::Level::debug : log::Level::info,
-                  .prefix = session.rank() == 0 ? std::string_view() : std::string_view(prefix)});
-  // What comes here is known to this rank alone: the others can only be told by ending the job.
-  try {
-    return train_as_rank(session, signals, line, environment, situation, devices);
-  } catch (const Error& error) {
-    log::error(error.one_line());
-    session.abort(to_int(error.exit_code()));
-  } catch (const std::exception& error) {
-    log::error(cat(error.what(), " (a bug in yolodist; please report it)"));
-    session.abort(to_int(ExitCode::internal));
-  }
+  return run_job({.command = "train",
+                  .words = words,
+                  .device = line.options.device,
+                  .ranks = line.options.ranks,
+                  .threads = line.options.threads,
+                  .worker_prefix = line.options.worker_prefix,
+                  .verbose = line.options.verbose,
+                  .json = false,
+                  .prepare = [&line](int world_size) { return start_of(prepare_run(line, world_size)); }});
 }
 
 }  // namespace yolodist::commands

@@ -1,6 +1,5 @@
 // SPDX-FileCopyrightText: 2026 the yolodist authors
 // SPDX-License-Identifier: Apache-2.0
-#include <cmath>
 #include <string>
 #include <vector>
 
@@ -8,6 +7,7 @@
 #include <opencv2/core.hpp>
 
 #include "tests/golden/golden.h"
+#include "tests/golden/picture_checks.h"
 #include "worker/data/decode.h"
 #include "worker/data/hsv.h"
 #include "worker/data/index.h"
@@ -25,16 +25,6 @@ const nlohmann::json& file() {
   return document;
 }
 
-const data::Index& pictures(const std::string& split) {
-  static const auto build = [](const std::string& name) {
-    data::ScanOptions options;
-    options.labels.class_count = 1;
-    return data::build_index({sample_folder() / "images" / name}, options);
-  };
-  static const data::Index train = build("train"), val = build("val");
-  return split == "train" ? train : val;
-}
-
 config::Hyperparameters hyp_from(const nlohmann::json& document) {
   config::Hyperparameters hyp;
   hyp.hsv_h = document.at("hsv_h");
@@ -50,24 +40,6 @@ config::Hyperparameters hyp_from(const nlohmann::json& document) {
   hyp.mosaic = document.at("mosaic");
   hyp.mixup = document.at("mixup");
   return hyp;
-}
-
-data::PerspectiveDraws warp_from(const nlohmann::json& document) {
-  return {document.at("perspective_x"), document.at("perspective_y"),   document.at("angle_degrees"),
-          document.at("scale"),         document.at("shear_x_degrees"), document.at("shear_y_degrees"),
-          document.at("translate_x"),   document.at("translate_y")};
-}
-
-data::MosaicDraws mosaic_from(const nlohmann::json& document) {
-  data::MosaicDraws draws;
-  draws.warp = warp_from(document.at("warp"));
-  if (document.contains("order")) {
-    draws.centre_y_px = document.at("centre_y_px");
-    draws.centre_x_px = document.at("centre_x_px");
-    draws.partners = document.at("partners").get<std::array<int, 3>>();
-    draws.order = document.at("order").get<std::array<int, 4>>();
-  }
-  return draws;
 }
 
 data::Draws draws_from(const nlohmann::json& document) {
@@ -88,38 +60,6 @@ data::Draws draws_from(const nlohmann::json& document) {
   return draws;
 }
 
-// The same bytes, or, where another OpenCV rounds otherwise, nearly: seen on a grid of pixels.
-void expect_pixels(const nlohmann::json& expected, const cv::Mat& image, const std::string& what) {
-  const auto shape = expected.at("shape").get<std::vector<int>>();
-  ASSERT_EQ(image.rows, shape[0]) << what;
-  ASSERT_EQ(image.cols, shape[1]) << what;
-  ASSERT_TRUE(image.isContinuous());
-  ASSERT_EQ(image.type(), CV_8UC3);
-  const std::string hash = sha256(image.data, image.total() * image.elemSize());
-  if (hash == expected.at("sha256").get<std::string>()) {
-    return;
-  }
-  const Array grid = load_array("data", expected.at("grid"));
-  const int step = file().at("grid");
-  double difference = 0;
-  size_t at = 0, far = 0;
-  for (int y = 0; y < image.rows; y += step) {
-    for (int x = 0; x < image.cols; x += step) {
-      for (int c = 0; c < 3; ++c, ++at) {
-        const double d = std::abs(image.at<cv::Vec3b>(y, x)[c] - grid.values.at(at));
-        difference += d;
-        far += d > 3 ? 1 : 0;
-      }
-    }
-  }
-  ASSERT_EQ(at, grid.values.size()) << what;
-  EXPECT_LT(difference / static_cast<double>(at), 0.5) << what;
-  EXPECT_LE(far, at / 200) << what;
-  std::printf(
-      "[   NOTE   ] %s: not the same bytes, mean difference %.4f, %zu of %zu values off by more than 3\n",
-      what.c_str(), difference / static_cast<double>(at), far, at);
-}
-
 // Planar RGB -> interleaved RGB.
 cv::Mat interleaved(const data::Sample& sample) {
   cv::Mat image(sample.height_px, sample.width_px, CV_8UC3);
@@ -130,18 +70,6 @@ cv::Mat interleaved(const data::Sample& sample) {
     }
   }
   return image;
-}
-
-void expect_boxes(const nlohmann::json& expected, const std::vector<data::PixelBox>& boxes) {
-  ASSERT_EQ(boxes.size(), expected.size());
-  for (size_t i = 0; i < boxes.size(); ++i) {
-    const auto row = expected.at(i).get<std::vector<double>>();
-    EXPECT_EQ(boxes[i].class_index, row[0]);
-    EXPECT_NEAR(boxes[i].x1, row[1], 1e-4) << i;
-    EXPECT_NEAR(boxes[i].y1, row[2], 1e-4) << i;
-    EXPECT_NEAR(boxes[i].x2, row[3], 1e-4) << i;
-    EXPECT_NEAR(boxes[i].y2, row[4], 1e-4) << i;
-  }
 }
 
 void expect_targets(const nlohmann::json& expected, const std::vector<data::Target>& targets) {
@@ -212,8 +140,7 @@ TEST(GoldenData, LetterboxedPicturesAreThePeers) {
     const data::Shape target{side, side};
     const auto geometry =
         data::letterbox_geometry(loaded.image.rows, loaded.image.cols, target, expected.at("augment"));
-    expect_pixels(expected.at("pixels"), data::letterbox(loaded.image, target, geometry),
-                  expected.at("pixels").at("grid"));
+    expect_pixels("data", expected.at("pixels"), data::letterbox(loaded.image, target, geometry));
   }
 }
 
@@ -224,7 +151,7 @@ TEST(GoldenData, ColourChangesAreThePeers) {
             .image.clone();
     const nlohmann::json& draws = expected.at("draws");
     data::change_hsv(image, draws.at("hue_gain"), draws.at("saturation_gain"), draws.at("value_gain"));
-    expect_pixels(expected.at("pixels"), image, expected.at("pixels").at("grid"));
+    expect_pixels("data", expected.at("pixels"), image);
   }
 }
 
@@ -244,7 +171,7 @@ TEST(GoldenData, WarpsMovePixelsAndBoxesAsThePeer) {
     const data::Canvas warped = data::random_perspective(
         canvas, warp_from(expected.at("draws")), expected.at("perspective"), expected.at("border_px"));
     expect_boxes(expected.at("boxes"), warped.boxes);
-    expect_pixels(expected.at("pixels"), warped.image, expected.at("pixels").at("grid"));
+    expect_pixels("data", expected.at("pixels"), warped.image);
   }
 }
 
@@ -256,7 +183,7 @@ TEST(GoldenData, MosaicsAreThePeers) {
         data::mosaic(pictures("train"), expected.at("picture"), mosaic_from(expected.at("draws")), hyp,
                      file().at("imgsz"), nullptr);
     expect_boxes(expected.at("boxes"), canvas.boxes);
-    expect_pixels(expected.at("pixels"), canvas.image, expected.at("pixels").at("grid"));
+    expect_pixels("data", expected.at("pixels"), canvas.image);
   }
 }
 
@@ -268,7 +195,7 @@ TEST(GoldenData, WholeTrainingSamplesAreThePeers) {
         data::training_sample(pictures("train"), expected.at("picture"), draws_from(expected.at("draws")),
                               hyp_from(expected.at("hyp")), file().at("imgsz"), true);
     expect_targets(expected.at("targets"), sample.targets);
-    expect_pixels(expected.at("pixels"), interleaved(sample), expected.at("pixels").at("grid"));
+    expect_pixels("data", expected.at("pixels"), interleaved(sample));
   }
 }
 
@@ -291,7 +218,7 @@ TEST(GoldenData, ValidationSamplesAreThePeers) {
     EXPECT_EQ(sample.fitting.pad_w, expected.at("pad").at(0).get<double>());
     EXPECT_EQ(sample.fitting.pad_h, expected.at("pad").at(1).get<double>());
     expect_targets(expected.at("targets"), sample.targets);
-    expect_pixels(expected.at("pixels"), interleaved(sample), expected.at("pixels").at("grid"));
+    expect_pixels("data", expected.at("pixels"), interleaved(sample));
   }
 }
 

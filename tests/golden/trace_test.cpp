@@ -191,7 +191,9 @@ TEST_P(GoldenTrace, TwentyIterationsAreThePeers) {
     train::IterationPlan plan{.picture_count = file.at("batch"),
                               .group_sizes = {file.at("batch").get<int>()},
                               .groups_of_rank = {{0}},
-                              .settings = t.schedule->at(epoch, batch)};
+                              .settings = t.schedule->at(epoch, batch),
+                              .shape = {static_cast<int>(group.images.size(2)),
+                                        static_cast<int>(group.images.size(3))}};
     plan.makes_step = iteration - t.state.last_step_iteration >= plan.settings.accumulate;
     const train::IterationResult result = train::run_iteration(t, plan, {group}, {});
     EXPECT_EQ(result.target_count, static_cast<int64_t>(group.targets.size()));

@@ -225,7 +225,7 @@ bad-input)
   expect 64 "Did you mean --epochs?" train --epcohs 3
   expect 64 "--rect is not supported yet" train --rect
   expect 64 "neither --weights nor --cfg" train --data data.yaml
-  expect 64 "the command val is not there yet" val
+  expect 64 "the command plan is not there yet" plan
   expect 65 "nowhere.yaml" train --data nowhere.yaml --cfg yolov5n --device cpu --worker-prefix "$fake steady"
   expect 65 "yolov5q" train --data data.yaml --cfg yolov5q --device cpu --worker-prefix "$fake steady"
   expect 65 "curl -L -o yolov5s.pt https://" train --data data.yaml --weights yolov5s.pt --device cpu --worker-prefix "$fake steady"

@@ -32,11 +32,25 @@ struct Checkpoint {
 // written.
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 
-// Reads a file of write_checkpoint, or a torch.save of Python: of a state dict (then model is that, meta
-// empty), or of a dict with a state dict under "model" (of the rest, what is not plain data is left out).
+// Reads
+// - a file of write_checkpoint;
+// - a torch.save of Python: of a state dict (then model is that, meta empty), or of a dict with a state
+//   dict under "model" (of the rest, what is not plain data is left out);
+// - an official YOLOv5 detection checkpoint, a dict with pickled modules under "model" and perhaps "ema";
+//   anchor_grid is dropped, floating tensors become fp32, counters stay int64. Its meta has what the file
+//   says of: official (true), model_class, model_yaml (text for model_spec::parse_model_spec), model_name
+//   ("yolov5n"), names (a list), nc, strides, and whatever else is plain data: epoch (-1 in a finished
+//   file), opt, date, …
 // Tensors are contiguous, on the CPU, and own their memory. Nothing in the file is executed, and no more
 // memory is asked for than a small multiple of the file's size. Throws DataError in one line, saying what the
-// file is, when it is not such a file or is damaged; OutOfMemory when the tensors do not fit.
+// file is, when it is not such a file, is damaged, or names what would run code in Python; OutOfMemory when
+// the tensors do not fit.
 Checkpoint read_checkpoint(const std::filesystem::path& path);
+
+// The weights that detection and validation take: the average where there is one. (A new training takes
+// `model`.) Source: ultralytics/yolov5 v7.0 models/experimental.py, attempt_load, and train.py.
+inline const NamedTensors& weights_for_inference(const Checkpoint& checkpoint) {
+  return checkpoint.ema.empty() ? checkpoint.model : checkpoint.ema;
+}
 
 }  // namespace yolodist::checkpoint

@@ -3,13 +3,15 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
-#include <optional>
+#include <cmath>
 #include <set>
 
 #include "common/base/error.h"
 #include "common/base/text.h"
 #include "worker/checkpoint/checkpoint.h"
+#include "worker/checkpoint/official_model.h"
 #include "worker/checkpoint/pickle_reader.h"
+#include "worker/checkpoint/pickle_values.h"
 #include "worker/checkpoint/tensor_reader.h"
 #include "worker/checkpoint/zip_reader.h"
 
@@ -20,7 +22,6 @@ using Kind = PickleValue::Kind;
 using nlohmann::json;
 
 constexpr int64_t kSchema = 1;
-constexpr int kDeepestMeta = 64;
 
 // One file being read.
 class Loader {
@@ -29,8 +30,14 @@ class Loader {
 
   Checkpoint load() {
     open_pickle();
-    refuse_foreign_globals();
+    refuse_hostile_globals();
     const PickleValue& root = *pickle_.root;
+    for (const char* key : {"model", "ema"}) {
+      if (const PickleValue* value = lookup(root, key); value != nullptr && is_module(*value)) {
+        return load_official(root);
+      }
+    }
+    refuse_foreign_globals();
     if (root.kind != Kind::dict) {
       fail("holds no dict: neither a checkpoint nor a state dict");
     }
@@ -69,6 +76,10 @@ class Loader {
         record = &candidate;
       }
     }
+    if (record == nullptr && zip_.left_out_count() > 0) {
+      fail("is a zip file with compressed records, which PyTorch never writes",
+           "Unpack it: a checkpoint may be inside, or zip its files again without compression.");
+    }
     if (record == nullptr) {
       fail("is a zip file without data.pkl, not a PyTorch checkpoint");
     }
@@ -87,46 +98,115 @@ class Loader {
     const std::string data = zip_.read_text(*record);
     tensors_.set_folder(prefix_ + "data/");
     pickle_ = read_pickle(data, where_);
-    visits_left_ = 16 * data.size() + 1024;
+    budget_bytes_ = data_budget_bytes(data.size());
+  }
+
+  // Nothing of a file is ever run, so this is a word of warning about where the file comes from.
+  void refuse_hostile_globals() const {
+    for (const std::string& global : pickle_.globals) {
+      if (runs_code(global)) {
+        fail(cat("would run ", dotted(global), " when Python loads it, so it is no honest checkpoint"),
+             "Get the file from elsewhere.");
+      }
+    }
   }
 
   void refuse_foreign_globals() const {
-    std::string first;
     for (const std::string& global : pickle_.globals) {
-      if (global.starts_with("models.yolo ") || global.starts_with("yolov5.models.yolo ")) {
-        fail(cat("is an official YOLOv5 checkpoint (a pickled ", dotted(global),
-                 "): official YOLOv5 checkpoints are not read yet"),
-             "Train from scratch with --cfg, or start from weights of yolodist.");
-      }
-      if (global.starts_with("ultralytics.")) {
-        fail(cat("is a checkpoint of the ultralytics package (a pickled ", dotted(global),
-                 "), which is not read"));
-      }
       const bool known =
           global == "collections OrderedDict" || global == "torch Size" || is_tensor_global(global);
-      if (!known && first.empty()) {
-        first = global;
+      if (!known) {
+        fail(cat("holds a pickled ", dotted(global),
+                 ", which is not read: only tensors, dicts, lists, numbers and text are"),
+             "In Python, save the module's state_dict() instead.");
       }
     }
-    if (!first.empty()) {
-      fail(cat("holds a pickled ", dotted(first),
-               ", which is not read: only tensors, dicts, lists, numbers and text are"),
-           "In Python, save the module's state_dict() instead.");
-    }
-  }
-  static std::string dotted(std::string global) {
-    std::replace(global.begin(), global.end(), ' ', '.');
-    return global.substr(0, 120);
   }
 
-  const PickleValue* lookup(const PickleValue& dict, std::string_view key) const {
-    const PickleValue* found = nullptr;
-    for (size_t i = 0; i < dict.items.size(); i += 2) {
-      if (dict.items[i]->kind == Kind::text && dict.items[i]->text == key) {
-        found = dict.items[i + 1];
+  // A file of YOLOv5 itself: its models are pickled modules, of classes that do not matter here.
+  Checkpoint load_official(const PickleValue& root) {
+    Checkpoint checkpoint;
+    bool is_described = false;
+    for (const char* key : {"model", "ema"}) {
+      const PickleValue* value = lookup(root, key);
+      if (value == nullptr || !is_module(*value)) {
+        continue;
+      }
+      const OfficialModel model = describe_module(*value, where_, budget_bytes_);
+      (key == std::string_view("ema") ? checkpoint.ema : checkpoint.model) = to_floats(model);
+      if (!is_described) {
+        describe(model, checkpoint.meta);
+        is_described = true;
       }
     }
-    return found;
+    if (checkpoint.model.empty()) {
+      checkpoint.model.swap(checkpoint.ema);
+    }
+    // What else there is, as far as it is plain data: epoch, best_fitness, opt, date, …
+    for (size_t i = 0; i < root.items.size(); i += 2) {
+      const PickleValue& key = *root.items[i];
+      const bool is_own = key.kind != Kind::text || key.text == "model" || key.text == "ema" ||
+                          key.text == "optimizer" || key.text == "schema" ||
+                          checkpoint.meta.contains(key.text);
+      if (is_own) {
+        continue;
+      }
+      if (auto plain = to_json(*root.items[i + 1], budget_bytes_)) {
+        checkpoint.meta[key.text] = std::move(*plain);
+      }
+    }
+    return checkpoint;
+  }
+
+  NamedTensors to_floats(const OfficialModel& model) {
+    NamedTensors tensors;
+    for (const auto& [name, value] : model.tensors) {
+      at::Tensor tensor = tensors_.read(*value, name);
+      tensors.emplace_back(name, tensor.is_floating_point() ? tensor.to(at::kFloat) : tensor);
+    }
+    if (tensors.empty()) {
+      fail("holds a model without weights");
+    }
+    return tensors;
+  }
+
+  void describe(const OfficialModel& model, json& meta) {
+    std::vector<double> strides;
+    if (model.stride != nullptr) {
+      const at::Tensor tensor = tensors_.read(*model.stride, "stride").to(at::kDouble);
+      strides.assign(tensor.const_data_ptr<double>(), tensor.const_data_ptr<double>() + tensor.numel());
+    }
+    std::vector<std::vector<double>> anchors_px;
+    if (model.anchors != nullptr) {
+      const at::Tensor tensor = tensors_.read(*model.anchors, "anchors").to(at::kDouble);
+      const double* at = tensor.const_data_ptr<double>();
+      if (tensor.dim() == 3 && tensor.size(0) == static_cast<int64_t>(strides.size())) {
+        for (const double stride : strides) {
+          std::vector<double>& level = anchors_px.emplace_back();
+          for (int64_t side = 0; side < tensor.size(1) * tensor.size(2); ++side) {
+            level.push_back(*at++ * stride);
+          }
+        }
+      }
+    }
+    meta["official"] = true;
+    meta["model_class"] = model.class_name;
+    meta["model_yaml"] = definition_yaml(model, anchors_px, where_);
+    if (!strides.empty() &&
+        std::all_of(strides.begin(), strides.end(), [](double s) { return s >= 1 && s <= 4096; })) {
+      for (const double stride : strides) {
+        meta["strides"].push_back(std::llround(stride));
+      }
+    }
+    if (model.class_count > 0) {
+      meta["nc"] = model.class_count;
+    }
+    if (!model.names.empty()) {
+      meta["names"] = model.names;
+    }
+    if (!model.model_name.empty()) {
+      meta["model_name"] = model.model_name;
+    }
   }
 
   void read_entry(const PickleValue& key, const PickleValue& value, Checkpoint& checkpoint) {
@@ -149,7 +229,7 @@ class Loader {
       read_optimizer(value, checkpoint);
       return;
     }
-    if (auto plain = to_json(value, 0)) {
+    if (auto plain = to_json(value, budget_bytes_)) {
       checkpoint.meta[key.text] = std::move(*plain);
     } else if (is_ours_) {
       fail(cat("is damaged: its ", key.text, " is no plain data"));
@@ -178,61 +258,6 @@ class Loader {
         checkpoint.optimizer[key.text] = to_tensors(value, "optimizer");
       }
     }
-  }
-
-  std::optional<json> to_json(const PickleValue& value, int depth) {
-    if (depth > kDeepestMeta || visits_left_ == 0) {
-      return std::nullopt;
-    }
-    --visits_left_;
-    switch (value.kind) {
-      case Kind::none:
-        return json(nullptr);
-      case Kind::boolean:
-        return json(value.integer != 0);
-      case Kind::integer:
-        return json(value.integer);
-      case Kind::number:
-        return json(value.number);
-      case Kind::text:
-        return json(value.text);
-      case Kind::list:
-      case Kind::tuple:
-        return to_json_array(value.items, depth);
-      case Kind::object:
-        if (calls(value, "torch Size") && value.arguments->items.size() == 1) {
-          return to_json_array(value.arguments->items[0]->items, depth);
-        }
-        return std::nullopt;
-      case Kind::dict:
-        return to_json_object(value.items, depth);
-      default:
-        return std::nullopt;
-    }
-  }
-  std::optional<json> to_json_array(const std::vector<const PickleValue*>& items, int depth) {
-    json array = json::array();
-    for (const PickleValue* item : items) {
-      auto element = to_json(*item, depth + 1);
-      if (!element) {
-        return std::nullopt;
-      }
-      array.push_back(std::move(*element));
-    }
-    return array;
-  }
-  std::optional<json> to_json_object(const std::vector<const PickleValue*>& items, int depth) {
-    json object = json::object();
-    for (size_t i = 0; i < items.size(); i += 2) {
-      const PickleValue& key = *items[i];
-      auto element = to_json(*items[i + 1], depth + 1);
-      if (!element || (key.kind != Kind::text && key.kind != Kind::integer)) {
-        return std::nullopt;
-      }
-      // Python's class names are often {0: "person", …}; JSON has text keys only.
-      object[key.kind == Kind::text ? key.text : std::to_string(key.integer)] = std::move(*element);
-    }
-    return object;
   }
 
   NamedTensors to_tensors(const PickleValue& dict, std::string_view what) {
@@ -264,7 +289,7 @@ class Loader {
   std::string prefix_;  // "archive/"
   Pickle pickle_;
   bool is_ours_ = false;
-  size_t visits_left_ = 0;
+  size_t budget_bytes_ = 0;  // of to_json
 };
 
 }  // namespace

@@ -10,14 +10,13 @@
 
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "worker/checkpoint/pickle_values.h"
 
 namespace yolodist::checkpoint {
 namespace {
 
 using Kind = PickleValue::Kind;
 
-constexpr std::string_view kRebuildTensor = "torch._utils _rebuild_tensor_v2";
-constexpr std::string_view kRebuildParameter = "torch._utils _rebuild_parameter";
 // All tensors together may be this many times the file: tied weights and expanded views make it more than
 // once.
 constexpr uint64_t kLargestExpansion = 8;
@@ -56,16 +55,8 @@ bool is_contiguous(const std::vector<int64_t>& sizes, const std::vector<int64_t>
 
 }  // namespace
 
-bool calls(const PickleValue& value, std::string_view global) {
-  return value.kind == Kind::object && value.callable->kind == Kind::global && value.callable->text == global;
-}
-
-bool is_tensor(const PickleValue& value) {
-  return calls(value, kRebuildTensor) || calls(value, kRebuildParameter);
-}
-
 bool is_tensor_global(std::string_view global) {
-  return global == kRebuildTensor || global == kRebuildParameter || storage_dtype(global);
+  return is_rebuild_global(global) || storage_dtype(global);
 }
 
 void TensorReader::fail(const std::string& name, std::string_view why) const {
@@ -73,15 +64,12 @@ void TensorReader::fail(const std::string& name, std::string_view why) const {
 }
 
 at::Tensor TensorReader::read(const PickleValue& value, const std::string& name) {
-  const PickleValue* tensor = &value;
-  if (calls(value, kRebuildParameter) && !value.arguments->items.empty()) {
-    tensor = value.arguments->items[0];
-  }
   // (storage, offset, sizes, strides, …), in elements.
-  if (!calls(*tensor, kRebuildTensor) || tensor->arguments->items.size() < 4) {
+  const PickleValue& tensor = unwrapped_tensor(value);
+  if (!calls(tensor, "torch._utils _rebuild_tensor_v2") || tensor.arguments->items.size() < 4) {
     fail(name, "is described in an unknown way");
   }
-  const auto& arguments = tensor->arguments->items;
+  const auto& arguments = tensor.arguments->items;
   const Storage storage = find_storage(*arguments[0], name);
   const std::vector<int64_t> sizes = read_sizes(*arguments[2], name);
   const std::vector<int64_t> strides = read_sizes(*arguments[3], name);

@@ -15,10 +15,6 @@
 
 namespace yolodist::checkpoint {
 
-// Whether the value is what Python would build by calling this global ("module name").
-bool calls(const PickleValue& value, std::string_view global);
-// Whether the value describes a tensor.
-bool is_tensor(const PickleValue& value);
 // Whether a tensor's description uses this global: a rebuild function or a storage type.
 bool is_tensor_global(std::string_view global);
 

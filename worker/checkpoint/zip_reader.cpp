@@ -63,12 +63,15 @@ constexpr auto kCrcTables = make_crc_tables();
 
 // What a file that does not begin as a zip file is, in words.
 std::string describe(std::string_view head) {
-  const std::string text = lower(trimmed(head));
+  const std::string text = lower(trimmed(head.starts_with("\xEF\xBB\xBF") ? head.substr(3) : head));
   if (text.starts_with("version https://git-lfs")) {
     return "a Git LFS pointer, not the file itself. Fetch it with `git lfs pull`";
   }
   if (text.starts_with("<!doctype html") || text.starts_with("<html")) {
     return "an HTML page, not a checkpoint: probably a download that failed";
+  }
+  if (text.starts_with("<?xml")) {
+    return "an XML document, not a checkpoint: probably a download that failed";
   }
   if (head.size() > 1 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
     return "a bare pickle (PyTorch's format before 1.6), which is not read. Save it again with a newer "
@@ -258,6 +261,7 @@ void ZipReader::read_entries(const std::string& directory, uint64_t count) {
     if (method != 0 || (flags & 1) != 0 || compressed != record.size_bytes) {
       // Compressed debug records occur in TorchScript files, which the reader tells apart by other records'
       // names.
+      ++left_out_count_;
       continue;
     }
     total_bytes += record.size_bytes;

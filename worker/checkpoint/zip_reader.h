@@ -34,6 +34,8 @@ class ZipReader {
   const std::filesystem::path& path() const { return path_; }
   uint64_t file_bytes() const { return file_bytes_; }
   const std::map<std::string, ZipRecord, std::less<>>& records() const { return records_; }
+  // Compressed or encrypted records, which records() leaves out.
+  uint64_t left_out_count() const { return left_out_count_; }
   // nullptr if there is none of that name.
   const ZipRecord* find(std::string_view name) const;
 
@@ -52,6 +54,7 @@ class ZipReader {
   int descriptor_ = -1;
   uint64_t file_bytes_ = 0;
   std::map<std::string, ZipRecord, std::less<>> records_;
+  uint64_t left_out_count_ = 0;
 };
 
 }  // namespace yolodist::checkpoint

@@ -14,6 +14,7 @@
 #include "common/base/text.h"
 #include "worker/data/file_source.h"
 #include "worker/data/letterbox.h"
+#include "worker/data/picture_cache.h"
 #include "worker/data/picture_header.h"
 
 namespace yolodist::data {
@@ -56,21 +57,31 @@ DecodeResult decode_picture(const std::filesystem::path& path) {
   }
 }
 
-cv::Mat resized_to_side(const cv::Mat& picture, int side_px, bool augment) {
+cv::Size side_size(int height_px, int width_px, int side_px) {
+  const double gain = static_cast<double>(side_px) / std::max(height_px, width_px);
+  return {static_cast<int>(std::ceil(width_px * gain)), static_cast<int>(std::ceil(height_px * gain))};
+}
+
+cv::Mat resized_to_side(const cv::Mat& picture, int side_px, bool for_training) {
   const double gain = static_cast<double>(side_px) / std::max(picture.rows, picture.cols);
   if (gain == 1.0) {
     return picture;
   }
-  const cv::Size size(static_cast<int>(std::ceil(picture.cols * gain)),
-                      static_cast<int>(std::ceil(picture.rows * gain)));
   cv::Mat resized;
-  cv::resize(picture, resized, size, 0, 0, augment || gain > 1.0 ? cv::INTER_LINEAR : cv::INTER_AREA);
+  cv::resize(picture, resized, side_size(picture.rows, picture.cols, side_px), 0, 0,
+             for_training || gain > 1.0 ? cv::INTER_LINEAR : cv::INTER_AREA);
   return resized;
 }
 
-LoadedPicture load_picture(const Index& index, int picture_index, int side_px, bool augment,
-                           DecodeFailures* failures) {
+LoadedPicture load_picture(const Index& index, int picture_index, int side_px, bool for_training,
+                           DecodeFailures* failures, PictureCache* cache) {
   const Picture& picture = index.pictures.at(static_cast<size_t>(picture_index));
+  const bool is_cached = cache != nullptr && cache->is_of(side_px, for_training);
+  if (is_cached) {
+    if (const cv::Mat image = cache->find(picture_index); !image.empty()) {
+      return {image, picture.height_px, picture.width_px, true};
+    }
+  }
   DecodeResult decoded = decode_picture(picture.path);
   LoadedPicture loaded;
   if (!decoded.picture) {
@@ -79,16 +90,18 @@ LoadedPicture load_picture(const Index& index, int picture_index, int side_px, b
     }
     loaded.is_readable = false;
     // Only the shape matters, so a grey picture is not made at full size first.
-    const double gain = static_cast<double>(side_px) / std::max(picture.height_px, picture.width_px);
     loaded.native_height_px = picture.height_px;
     loaded.native_width_px = picture.width_px;
-    loaded.image = cv::Mat(static_cast<int>(std::ceil(picture.height_px * gain)),
-                           static_cast<int>(std::ceil(picture.width_px * gain)), CV_8UC3, padding_colour());
+    loaded.image =
+        cv::Mat(side_size(picture.height_px, picture.width_px, side_px), CV_8UC3, padding_colour());
     return loaded;
   }
   loaded.native_height_px = decoded.picture->rows;
   loaded.native_width_px = decoded.picture->cols;
-  loaded.image = resized_to_side(*decoded.picture, side_px, augment);
+  loaded.image = resized_to_side(*decoded.picture, side_px, for_training);
+  if (is_cached) {
+    cache->store(picture_index, picture, decoded.picture->size(), loaded.image);
+  }
   return loaded;
 }
 

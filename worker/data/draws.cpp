@@ -39,6 +39,11 @@ MosaicDraws draw_mosaic(Draws64& draws, const config::Hyperparameters& hyp, uint
   return mosaic;
 }
 
+uint64_t draw_key(Draws64& draws) {
+  const uint64_t high = draws.bits();
+  return high << 32 | draws.bits();
+}
+
 }  // namespace
 
 Draws draw_sample(const config::Hyperparameters& hyp, int image_count, int imgsz_px, int64_t seed, int epoch,
@@ -59,6 +64,9 @@ Draws draw_sample(const config::Hyperparameters& hyp, int image_count, int imgsz
   sample.mixup_picture = static_cast<int>(draws.below(count));
   sample.second = draw_mosaic(draws, hyp, count, imgsz_px);
   sample.mixup_ratio = draws.beta(32.0, 32.0);
+  // New draws go to the end, so that a seed keeps the samples that it had.
+  sample.first.copy_paste_key = draw_key(draws);
+  sample.second.copy_paste_key = draw_key(draws);
   return sample;
 }
 

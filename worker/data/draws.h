@@ -25,6 +25,9 @@ struct MosaicDraws {
   std::array<int, 4> order = {0, 1, 2,
                               3};  // tile k shows number order[k] of {the picture itself, partners...}
   PerspectiveDraws warp;
+  // What the objects that copy-paste takes are drawn from (copy_paste.h): how many there are is known only
+  // once the canvas is filled.
+  uint64_t copy_paste_key = 0;
 };
 
 // Every random number of one training sample. Values that a sample does not use are drawn all the same, so

@@ -46,6 +46,7 @@ FileSource::FileSource(const std::filesystem::path& path) {
     problem_ = "not a regular file";
   } else {
     size_ = static_cast<uint64_t>(status.st_size);
+    modified_ns_ = int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
   }
 }
 

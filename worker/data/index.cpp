@@ -49,6 +49,8 @@ void scan_size(Scanned& scanned) {
       return;
     }
     header = read_picture_header(file);
+    picture.file_bytes = file.size();
+    picture.modified_ns = file.modified_ns();
   }
   if (header.state == PictureHeader::State::refused) {
     scanned.left_out = header.reason;
@@ -189,12 +191,17 @@ Index join_parts(std::vector<Index> parts) {
 Index build_index(const std::vector<fs::path>& entries, const ScanOptions& options) {
   const std::vector<fs::path> paths = list_pictures(entries);
   Index index = scan_range(paths, 0, paths.size(), options);
-  if (index.pictures.empty()) {
-    const Scan::Remark& example = index.scan.left_out.front();
-    throw DataError(cat("none of the ", paths.size(), " pictures of ", names_of(entries), " can be used; ",
-                        example.path.string(), ": ", example.text));
-  }
+  require_pictures(index, entries);
   return index;
+}
+
+void require_pictures(const Index& index, const std::vector<fs::path>& entries) {
+  if (!index.pictures.empty()) {
+    return;
+  }
+  const Scan::Remark& example = index.scan.left_out.front();
+  throw DataError(cat("none of the ", index.scan.total(), " pictures of ", names_of(entries), " can be used; ",
+                      example.path.string(), ": ", example.text));
 }
 
 void require_boxes(const Index& index, const std::vector<fs::path>& entries) {

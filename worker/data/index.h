@@ -20,6 +20,9 @@ struct Picture {
   int width_px = 0, height_px = 0;   // as shown, turned by EXIF
   std::vector<Target> targets;
   std::vector<Polygon> segments;  // one a target, or none
+  // The picture file when it was scanned: what tells that a cache is of other files.
+  uint64_t file_bytes = 0;
+  int64_t modified_ns = 0;  // since 1970
 };
 
 // What a scan met.
@@ -60,6 +63,8 @@ Index join_parts(std::vector<Index> parts);
 // Lists and scans everything. Throws DataError as list_pictures and scan_range, and when no picture is left.
 Index build_index(const std::vector<std::filesystem::path>& entries, const ScanOptions& options);
 
+// Throws DataError when no picture of the entries can be used.
+void require_pictures(const Index& index, const std::vector<std::filesystem::path>& entries);
 // Throws DataError when there is not one box to learn from.
 void require_boxes(const Index& index, const std::vector<std::filesystem::path>& entries);
 

@@ -24,7 +24,7 @@ struct NumberedRow {
 };
 
 bool is_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
+  return c == ' ' || c == '\t' || c == '\f' || c == '\v';
 }
 
 std::vector<std::string_view> words_of(std::string_view line) {
@@ -63,6 +63,15 @@ std::optional<float> number(std::string_view word) {
   return static_cast<float>(value);
 }
 
+// Takes a line off the text: it ends in LF, CR LF or, as on old Macs, CR.
+std::string_view take_line(std::string_view& text) {
+  const size_t end = std::min(text.find_first_of("\r\n"), text.size());
+  const std::string_view line = text.substr(0, end);
+  const size_t ending = text.substr(end, 2) == "\r\n" ? 2 : 1;
+  text.remove_prefix(std::min(end + ending, text.size()));
+  return line;
+}
+
 // The rows with at least one value, or a problem.
 std::vector<NumberedRow> read_rows(std::string_view text, std::string& problem) {
   std::vector<NumberedRow> rows;
@@ -71,15 +80,15 @@ std::vector<NumberedRow> read_rows(std::string_view text, std::string& problem) 
   }
   int line_number = 0;
   while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
+    const std::string_view line = take_line(text);
     ++line_number;
     NumberedRow row{line_number, {}};
     for (const std::string_view word : words_of(line)) {
       const std::optional<float> value = number(word);
       if (!value) {
-        problem = cat("row ", line_number, ": \"", word.substr(0, 40), "\" is not a number");
+        problem = cat(
+            "row ", line_number, ": \"", word.substr(0, 40), "\" is not a number",
+            word.find(',') == std::string_view::npos ? "" : "; values are separated by spaces, not commas");
         return {};
       }
       row.values.push_back(*value);

@@ -33,7 +33,8 @@ struct LabelRules {
 
 // Reads rows `class x y w h` or, if any row has more than 6 values, polygons `class x1 y1 x2 y2 ...`, whose
 // box is their hull. Rows have exactly 5 columns, no negative value, no coordinate over 1; repeated rows are
-// removed, which leaves the rows sorted. CRLF, a byte order mark and blank lines are allowed. Differs from
+// removed, which leaves the rows sorted. CRLF, CR alone, a byte order mark and blank lines are
+// allowed. Differs from
 // YOLOv5: a 5-value row among polygons is a box (there: misread as a polygon of two points). Throws DataError
 // with file and line for a class past `class_count` in a file that is otherwise good. Source:
 // ultralytics/yolov5 v7.0 utils/dataloaders.py, verify_image_label.

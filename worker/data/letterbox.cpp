@@ -16,6 +16,17 @@ int rounded(double value) {
   return static_cast<int>(std::nearbyint(value));
 }
 
+// Halves what is to be added on the two sides.
+void pad(LetterboxGeometry& geometry, int height_px, int width_px) {
+  geometry.pad_w = width_px / 2.0;
+  geometry.pad_h = height_px / 2.0;
+  // A tenth of a pixel off a half pushes the odd pixel to the bottom and the right.
+  geometry.top_px = rounded(geometry.pad_h - 0.1);
+  geometry.bottom_px = rounded(geometry.pad_h + 0.1);
+  geometry.left_px = rounded(geometry.pad_w - 0.1);
+  geometry.right_px = rounded(geometry.pad_w + 0.1);
+}
+
 }  // namespace
 
 LetterboxGeometry letterbox_geometry(int height_px, int width_px, Shape target, bool scale_up) {
@@ -27,14 +38,22 @@ LetterboxGeometry letterbox_geometry(int height_px, int width_px, Shape target, 
   }
   geometry.width_px = rounded(width_px * geometry.gain);
   geometry.height_px = rounded(height_px * geometry.gain);
-  geometry.pad_w = (target.width_px - geometry.width_px) / 2.0;
-  geometry.pad_h = (target.height_px - geometry.height_px) / 2.0;
-  // A tenth of a pixel off a half pushes the odd pixel to the bottom and the right.
-  geometry.top_px = rounded(geometry.pad_h - 0.1);
-  geometry.bottom_px = rounded(geometry.pad_h + 0.1);
-  geometry.left_px = rounded(geometry.pad_w - 0.1);
-  geometry.right_px = rounded(geometry.pad_w + 0.1);
+  pad(geometry, target.height_px - geometry.height_px, target.width_px - geometry.width_px);
   return geometry;
+}
+
+LetterboxGeometry least_letterbox(int height_px, int width_px, int side_px, int stride_px) {
+  LetterboxGeometry geometry;
+  geometry.gain = std::min(static_cast<double>(side_px) / height_px, static_cast<double>(side_px) / width_px);
+  geometry.width_px = std::max(1, rounded(width_px * geometry.gain));
+  geometry.height_px = std::max(1, rounded(height_px * geometry.gain));
+  pad(geometry, (side_px - geometry.height_px) % stride_px, (side_px - geometry.width_px) % stride_px);
+  return geometry;
+}
+
+Shape target_of(const LetterboxGeometry& geometry) {
+  return {geometry.height_px + geometry.top_px + geometry.bottom_px,
+          geometry.width_px + geometry.left_px + geometry.right_px};
 }
 
 cv::Mat letterbox(const cv::Mat& picture, Shape target, const LetterboxGeometry& geometry) {

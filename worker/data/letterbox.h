@@ -23,6 +23,12 @@ struct LetterboxGeometry {
 // Source: ultralytics/yolov5 v7.0 utils/augmentations.py, letterbox with auto=False.
 LetterboxGeometry letterbox_geometry(int height_px, int width_px, Shape target, bool scale_up);
 
+// The picture with its longer side at `side_px`, small ones enlarged, padded to the next multiples of the
+// stride. Its target is width_px + left_px + right_px wide, and high alike. Source: ultralytics/yolov5 v7.0
+// utils/augmentations.py, letterbox with auto=True, as detect.py calls it.
+LetterboxGeometry least_letterbox(int height_px, int width_px, int side_px, int stride_px);
+Shape target_of(const LetterboxGeometry& geometry);
+
 // The picture (8 bits, 3 channels) resized bilinearly if it must be, and padded to exactly `target`.
 cv::Mat letterbox(const cv::Mat& picture, Shape target, const LetterboxGeometry& geometry);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "worker/data/copy_paste.h"
 #include "worker/data/decode.h"
 #include "worker/data/letterbox.h"
 
@@ -47,7 +48,7 @@ TilePlace tile_place(int tile, int width_px, int height_px, int centre_x_px, int
 }
 
 Canvas mosaic_canvas(const Index& index, int picture_index, const MosaicDraws& draws, int imgsz_px,
-                     DecodeFailures* failures) {
+                     DecodeFailures* failures, PictureCache* cache) {
   const int side_px = 2 * imgsz_px;
   const auto side = static_cast<float>(side_px);
   const std::array<int, 4> pictures = {picture_index, draws.partners[0], draws.partners[1],
@@ -56,7 +57,7 @@ Canvas mosaic_canvas(const Index& index, int picture_index, const MosaicDraws& d
   canvas.image = cv::Mat(side_px, side_px, CV_8UC3, padding_colour());
   for (int k = 0; k < 4; ++k) {
     const int shown = pictures.at(static_cast<size_t>(draws.order[static_cast<size_t>(k)]));
-    const LoadedPicture loaded = load_picture(index, shown, imgsz_px, /*augment=*/true, failures);
+    const LoadedPicture loaded = load_picture(index, shown, imgsz_px, /*for_training=*/true, failures, cache);
     const TilePlace place =
         tile_place(k, loaded.image.cols, loaded.image.rows, draws.centre_x_px, draws.centre_y_px, side_px);
     loaded.image(place.tile).copyTo(canvas.image(place.canvas));
@@ -78,9 +79,14 @@ Canvas mosaic_canvas(const Index& index, int picture_index, const MosaicDraws& d
 }
 
 Canvas mosaic(const Index& index, int picture_index, const MosaicDraws& draws,
-              const config::Hyperparameters& hyp, int imgsz_px, DecodeFailures* failures) {
-  return random_perspective(mosaic_canvas(index, picture_index, draws, imgsz_px, failures), draws.warp,
-                            hyp.perspective != 0, mosaic_border_px(imgsz_px));
+              const config::Hyperparameters& hyp, int imgsz_px, DecodeFailures* failures,
+              PictureCache* cache) {
+  Canvas canvas = mosaic_canvas(index, picture_index, draws, imgsz_px, failures, cache);
+  if (hyp.copy_paste > 0) {
+    copy_paste(canvas, chosen_objects(draws.copy_paste_key, static_cast<int>(canvas.segments.size()),
+                                      hyp.copy_paste));
+  }
+  return random_perspective(canvas, draws.warp, hyp.perspective != 0, mosaic_border_px(imgsz_px));
 }
 
 }  // namespace yolodist::data

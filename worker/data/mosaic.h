@@ -14,6 +14,8 @@
 
 namespace yolodist::data {
 
+class PictureCache;
+
 // Where a tile of width x height goes on the canvas, and which part of it: same-sized rectangles, maybe
 // empty.
 struct TilePlace {
@@ -25,12 +27,14 @@ struct TilePlace {
 TilePlace tile_place(int tile, int width_px, int height_px, int centre_x_px, int centre_y_px,
                      int canvas_side_px);
 
-// The four pictures on a canvas of twice the side, with boxes and segments clipped to it.
+// The four pictures on a canvas of twice the side, with boxes and segments clipped to it. `failures` and
+// `cache` may be null.
 Canvas mosaic_canvas(const Index& index, int picture_index, const MosaicDraws& draws, int imgsz_px,
-                     DecodeFailures* failures);
+                     DecodeFailures* failures, PictureCache* cache = nullptr);
 
-// mosaic_canvas, warped to imgsz x imgsz.
+// mosaic_canvas with copy-paste (hyp.copy_paste), warped to imgsz x imgsz.
 Canvas mosaic(const Index& index, int picture_index, const MosaicDraws& draws,
-              const config::Hyperparameters& hyp, int imgsz_px, DecodeFailures* failures);
+              const config::Hyperparameters& hyp, int imgsz_px, DecodeFailures* failures,
+              PictureCache* cache = nullptr);
 
 }  // namespace yolodist::data

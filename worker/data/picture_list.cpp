@@ -82,12 +82,28 @@ void add_list(const fs::path& list, std::vector<std::string>& pictures) {
   if (text.find('\0') != std::string_view::npos) {
     throw DataError(cat(list.string(), ": neither a picture, nor a folder, nor a list of pictures"));
   }
-  for (const std::string& raw : split(text, '\n')) {
+  std::string lines(text);
+  std::replace(lines.begin(), lines.end(), '\r', '\n');  // of CR LF one blank line is left
+  for (const std::string& raw : split(lines, '\n')) {
     const std::string line = trimmed(raw);
     if (!line.empty() && has_picture_extension(line)) {
       pictures.push_back(resolved_line(line, list.parent_path()));
     }
   }
+}
+
+// A folder of labels given for one of pictures is told by the pictures' folder beside it.
+std::string hint_for(const std::vector<fs::path>& entries) {
+  constexpr std::string_view labels = "/labels", images = "/images";
+  for (const fs::path& entry : entries) {
+    std::string path = entry.string();
+    const size_t at = (path + "/").rfind("/labels/");
+    std::error_code error;
+    if (at != std::string::npos && fs::exists(path.replace(at, labels.size(), images), error)) {
+      return cat("That folder is for labels; the pictures may be in ", path);
+    }
+  }
+  return "Give a folder or list of bmp, dng, jpeg, jpg, mpo, png, tif, tiff, webp or pfm files";
 }
 
 }  // namespace
@@ -120,7 +136,7 @@ std::vector<fs::path> list_pictures(const std::vector<fs::path>& entries) {
   }
   if (pictures.empty()) {
     throw DataError(cat("no pictures in ", names.empty() ? "an empty list of paths" : join(names, ", ")),
-                    "Give a folder or list of bmp, dng, jpeg, jpg, mpo, png, tif, tiff, webp or pfm files");
+                    hint_for(entries));
   }
   // As text, byte by byte: comparing as paths would sort "a/b" before "a-b/c".
   std::sort(pictures.begin(), pictures.end());

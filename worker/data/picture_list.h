@@ -15,8 +15,8 @@ bool has_picture_extension(const std::filesystem::path& path);
 // - a picture,
 // - any other file: a list, one picture a line. A line "./x" is relative to the list's folder; any other is
 // taken as
-//   it is, then, if that does not exist, relative to the list's folder. CRLF, a byte order mark, blank lines
-//   and Windows slashes are allowed. Pictures that do not exist stay in, for the scan to name them.
+//   it is, then, if that does not exist, relative to the list's folder. CRLF, CR, a byte order mark, blank
+//   lines and Windows slashes are allowed. Pictures that do not exist stay in, for the scan to name them.
 // Throws DataError: an entry does not exist, a folder cannot be read, no pictures at all (the entries are
 // named). Source: ultralytics/yolov5 v7.0 utils/dataloaders.py, LoadImagesAndLabels.
 std::vector<std::filesystem::path> list_pictures(const std::vector<std::filesystem::path>& entries);

@@ -2,10 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/data/pipeline.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <opencv2/core.hpp>
 
+#include "common/base/error.h"
+#include "common/base/text.h"
 #include "worker/data/boxes.h"
 #include "worker/data/decode.h"
 #include "worker/data/hsv.h"
@@ -26,9 +29,9 @@ struct Framed {
 };
 
 Framed framed_picture(const Index& index, int picture_index, Shape shape, int imgsz_px, bool for_training,
-                      DecodeFailures* failures) {
+                      DecodeFailures* failures, PictureCache* cache) {
   Framed framed;
-  framed.loaded = load_picture(index, picture_index, imgsz_px, for_training, failures);
+  framed.loaded = load_picture(index, picture_index, imgsz_px, for_training, failures, cache);
   const cv::Mat& image = framed.loaded.image;
   framed.geometry = letterbox_geometry(image.rows, image.cols, shape, /*scale_up=*/for_training);
   framed.canvas.image = letterbox(image, shape, framed.geometry);
@@ -91,14 +94,16 @@ Sample training_sample(const Index& index, int picture_index, const Draws& draws
   const Shape shape = context.rect.value_or(Shape{imgsz_px, imgsz_px});
   Canvas canvas;
   if (augment && draws.mosaic && !context.rect) {
-    canvas = mosaic(index, picture_index, draws.first, hyp, imgsz_px, context.failures);
+    canvas = mosaic(index, picture_index, draws.first, hyp, imgsz_px, context.failures, context.cache);
     if (draws.mixup) {
-      mix_in(canvas, mosaic(index, draws.mixup_picture, draws.second, hyp, imgsz_px, context.failures),
+      mix_in(canvas,
+             mosaic(index, draws.mixup_picture, draws.second, hyp, imgsz_px, context.failures, context.cache),
              draws.mixup_ratio);
     }
   } else {
-    canvas =
-        framed_picture(index, picture_index, shape, imgsz_px, /*for_training=*/true, context.failures).canvas;
+    canvas = framed_picture(index, picture_index, shape, imgsz_px, /*for_training=*/true, context.failures,
+                            context.cache)
+                 .canvas;
     if (augment) {
       canvas = random_perspective(canvas, draws.first.warp, hyp.perspective != 0, /*border_px=*/0);
     }
@@ -114,9 +119,9 @@ Sample training_sample(const Index& index, int picture_index, const Draws& draws
 }
 
 Sample validation_sample(const Index& index, int picture_index, int height_px, int width_px, int imgsz_px,
-                         DecodeFailures* failures) {
-  const Framed framed =
-      framed_picture(index, picture_index, {height_px, width_px}, imgsz_px, /*for_training=*/false, failures);
+                         DecodeFailures* failures, PictureCache* cache) {
+  const Framed framed = framed_picture(index, picture_index, {height_px, width_px}, imgsz_px,
+                                       /*for_training=*/false, failures, cache);
   Sample sample =
       finished(framed.canvas.image, to_fractions(framed.canvas.boxes, width_px, height_px), picture_index);
   const LoadedPicture& loaded = framed.loaded;
@@ -126,6 +131,27 @@ Sample validation_sample(const Index& index, int picture_index, int height_px, i
                     static_cast<double>(loaded.image.cols) / loaded.native_width_px,
                     framed.geometry.pad_w,
                     framed.geometry.pad_h};
+  return sample;
+}
+
+Sample detection_sample(const std::filesystem::path& picture, int imgsz_px, int stride_px) {
+  const DecodeResult decoded = decode_picture(picture);
+  if (!decoded.picture) {
+    throw DataError(cat(picture.string(), ": ", decoded.reason));
+  }
+  const cv::Mat& image = *decoded.picture;
+  const LetterboxGeometry geometry = least_letterbox(image.rows, image.cols, imgsz_px, stride_px);
+  const Shape shape = target_of(geometry);
+  Sample sample = finished(letterbox(image, shape, geometry), {}, 0);
+  // YOLOv5 finds gain and padding anew from the shapes. Source: v7.0 utils/general.py, scale_boxes.
+  const double gain = std::min(static_cast<double>(shape.height_px) / image.rows,
+                               static_cast<double>(shape.width_px) / image.cols);
+  sample.fitting = {image.rows,
+                    image.cols,
+                    gain,
+                    gain,
+                    (shape.width_px - image.cols * gain) / 2,
+                    (shape.height_px - image.rows * gain) / 2};
   return sample;
 }
 

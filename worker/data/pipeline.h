@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <optional>
 
 #include "common/config/hyperparameters.h"
@@ -13,10 +14,13 @@
 
 namespace yolodist::data {
 
+class PictureCache;
+
 // What the samples of a run share beside their recipe.
 struct SampleContext {
   DecodeFailures* failures = nullptr;  // is told of pictures that cannot be read; may be null
   std::optional<Shape> rect;           // training with --rect: the batch's shape; no mosaic then
+  PictureCache* cache = nullptr;       // of the training pictures; may be null
 };
 
 // One training sample, imgsz x imgsz (or `rect`). With augment mosaic or letterbox with warp, mixup, colour
@@ -28,9 +32,13 @@ Sample training_sample(const Index& index, int picture_index, const Draws& draws
                        const SampleContext& context = {});
 
 // One validation sample of height x width: the picture with its longer side at imgsz, letterboxed, never
-// enlarged a second time. Targets are fractions of the input; `fitting` leads back to the picture's own
-// pixels.
+// enlarged a second time. `cache` is that of the validation pictures. Targets are fractions of the input;
+// `fitting` leads back to the picture's own pixels.
 Sample validation_sample(const Index& index, int picture_index, int height_px, int width_px, int imgsz_px,
-                         DecodeFailures* failures = nullptr);
+                         DecodeFailures* failures = nullptr, PictureCache* cache = nullptr);
+
+// One picture for detection, of no index: its longer side at imgsz, padded to multiples of the stride. Throws
+// DataError "PATH: why" when it cannot be read.
+Sample detection_sample(const std::filesystem::path& picture, int imgsz_px, int stride_px);
 
 }  // namespace yolodist::data

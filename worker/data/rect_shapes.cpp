@@ -44,4 +44,14 @@ RectBatches rect_batches(std::span<const Shape> native, int batch_size, int imgs
   return batches;
 }
 
+RectBatches training_rect_batches(const Index& index, int global_batch, int imgsz_px, int stride_px) {
+  constexpr double pad = 0;
+  std::vector<Shape> native;
+  native.reserve(index.pictures.size());
+  for (const Picture& picture : index.pictures) {
+    native.push_back({picture.height_px, picture.width_px});
+  }
+  return rect_batches(native, global_batch, imgsz_px, stride_px, pad);
+}
+
 }  // namespace yolodist::data

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "worker/data/index.h"
 #include "worker/data/shape.h"
 
 namespace yolodist::data {
@@ -21,6 +22,10 @@ struct RectBatches {
 // Source: ultralytics/yolov5 v7.0 utils/dataloaders.py, LoadImagesAndLabels with rect.
 RectBatches rect_batches(std::span<const Shape> native, int batch_size, int imgsz_px, int stride_px,
                          double pad);
+
+// An epoch of training with --rect: every epoch has this order (no shuffling), global batch k is shapes[k]
+// large on all ranks, and samples are made with SampleContext::rect, so without mosaic.
+RectBatches training_rect_batches(const Index& index, int global_batch, int imgsz_px, int stride_px);
 
 // The shape of one batch from its extreme ratios height / width.
 Shape rect_shape(double smallest_ratio, double largest_ratio, int imgsz_px, int stride_px, double pad);

@@ -60,6 +60,12 @@ std::vector<Candidate> candidates_of(std::span<const float> predictions, int cla
       }
     }
   }
+  if (!options.classes.empty()) {
+    std::erase_if(candidates, [&](const Candidate& candidate) {
+      return std::find(options.classes.begin(), options.classes.end(), candidate.class_index) ==
+             options.classes.end();
+    });
+  }
   return candidates;
 }
 

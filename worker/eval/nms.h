@@ -17,6 +17,7 @@ struct NmsOptions {
   bool agnostic = false;       // boxes of different classes suppress each other
   int max_candidates = 30000;  // the best so many enter suppression
   int max_detections = 300;    // an image
+  std::vector<int> classes;    // only these take part; empty = all
 };
 
 // Non-maximum suppression over one image's decoded predictions: [rows, 5 + class_count] row-major, each row

@@ -69,16 +69,22 @@ const ConvSpec& conv_spec(const Pass& pass, const std::string& name) {
   return *found;
 }
 
-// A convolution alone.
+// A convolution alone. It has a bias only where it is fused with its batch norm (fuse.h).
 at::Tensor bare_conv(const Pass& pass, const std::string& name, const at::Tensor& x) {
   const ConvSpec& spec = conv_spec(pass, name);
-  const at::Tensor& weight = pass.state.at(name + (spec.bare ? ".weight" : ".conv.weight"));
-  return at::conv2d(x, weight, {}, spec.stride, spec.padding, spec.dilation, spec.groups);
+  const std::string stem = name + (spec.bare ? "" : ".conv");
+  const std::string bias = stem + ".bias";
+  return at::conv2d(x, pass.state.at(stem + ".weight"),
+                    pass.state.contains(bias) ? pass.state.at(bias) : at::Tensor(), spec.stride, spec.padding,
+                    spec.dilation, spec.groups);
 }
 
-// YOLOv5's Conv: convolution without bias, batch norm, activation.
+// YOLOv5's Conv: convolution without bias, batch norm, activation; fused, convolution with bias, activation.
 at::Tensor conv(Pass& pass, const std::string& name, const at::Tensor& x) {
-  const at::Tensor y = batch_norm(pass, name + ".bn", bare_conv(pass, name, x));
+  at::Tensor y = bare_conv(pass, name, x);
+  if (pass.state.contains(name + ".bn.weight")) {
+    y = batch_norm(pass, name + ".bn", y);
+  }
   return conv_spec(pass, name).activated ? activate(pass, y) : y;
 }
 

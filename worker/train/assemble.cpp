@@ -17,6 +17,7 @@
 #include "worker/model/summary.h"
 #include "worker/telemetry/metrics_jsonl.h"
 #include "worker/telemetry/results_csv.h"
+#include "worker/train/prepare_data.h"
 #include "worker/train/saving.h"
 
 namespace yolodist::train {
@@ -48,51 +49,6 @@ int fitting_side(int imgsz_px, int max_stride_px) {
                   ": training at ", side));
   }
   return side;
-}
-
-data::Index scan(const Training& t, const std::vector<std::filesystem::path>& entries) {
-  data::ScanOptions options;
-  options.labels.class_count = t.data_set.class_count();
-  options.labels.data_file = t.data_set.file;
-  options.labels.single_cls = t.options.single_cls;
-  options.threads = std::max(1, t.threads);
-  return data::build_index(entries, options);
-}
-
-void read_data(Training& t) {
-  t.data_set = config::read_data_set(t.options.data, t.options.single_cls);
-  t.train_pictures = scan(t, t.data_set.train);
-  data::require_boxes(t.train_pictures, t.data_set.train);
-  t.val_pictures = scan(t, t.data_set.val);
-  t.decode_failures =
-      std::make_unique<data::DecodeFailures>([](const data::Picture& picture, const std::string& reason) {
-        log::warning(cat("data: ", picture.path.string(), " can no longer be read (", reason,
-                         "); a grey picture stands in for it"));
-      });
-  if (!t.is_leader()) {
-    return;
-  }
-  write_file_atomically(t.run.data_log(), data::scan_report(t.train_pictures.scan, "train") +
-                                              data::scan_report(t.val_pictures.scan, "val"));
-  for (const data::Index* index : {&t.train_pictures, &t.val_pictures}) {
-    const data::Scan& found = index->scan;
-    log::info(cat(index == &t.train_pictures ? "train: " : "val: ", index->pictures.size(), " pictures, ",
-                  index->box_count(), " boxes, ", found.missing + found.empty, " backgrounds"));
-    if (const std::string line = data::left_out_line(found); !line.empty()) {
-      log::warning(line);
-    }
-  }
-}
-
-void plan_validation(Training& t) {
-  std::vector<data::Shape> native;
-  for (const data::Picture& picture : t.val_pictures.pictures) {
-    native.push_back({picture.height_px, picture.width_px});
-  }
-  // Source: ultralytics/yolov5 v7.0 train.py: twice the training batch, padded by half a stride.
-  const int batch = t.options.val_batch > 0 ? t.options.val_batch : 2 * t.options.global_batch;
-  t.val_batches =
-      data::rect_batches(native, batch, t.imgsz_px, std::max(t.model->spec.max_stride_px(), 32), 0.5);
 }
 
 void build_model(Training& t, const std::optional<checkpoint::Checkpoint>& weights) {
@@ -227,7 +183,8 @@ std::unique_ptr<Training> assemble(const protocol::Start& start, Placement place
 
   t.hyp = config::read_hyperparameters(config::find_shipped(t.options.hyp, "hyps"), /*warns=*/false);
   t.hyp.label_smoothing = t.options.label_smoothing;
-  read_data(t);
+  t.data_set = config::read_data_set(t.options.data, t.options.single_cls);
+  read_pictures(t);
   t.options.global_batch = std::min(t.options.global_batch, t.picture_count());
 
   const bool resumes = !start.resume_checkpoint.empty();
@@ -237,7 +194,10 @@ std::unique_ptr<Training> assemble(const protocol::Start& start, Placement place
   }
   build_model(t, weights);
   data::check_shard(t.options.shard, t.world_size, t.options.global_batch, t.options.bn_group);
-  plan_validation(t);
+  plan_pictures(t, t.model->spec.max_stride_px());
+  if (!resumes && !t.options.no_autoanchor) {
+    fit_anchors(t);
+  }
   build_schedule(t);
   build_optimizer(t);
   t.ema = std::make_unique<optim::ModelEma>(*t.model);

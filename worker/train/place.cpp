@@ -49,7 +49,8 @@ Placement place(link::Link& link, const protocol::Start& start) {
   }
   link.send_hello(start.device == "cuda" ? start.device_uuid : "cpu");
   placement.communicator = std::make_unique<comm::HostCommunicator>(link, start.rank, start.world_size);
-  if (cuda_index >= 0) {
+  const bool has_gradients = start.command == "train";
+  if (cuda_index >= 0 && has_gradients) {
     comm::NcclSetup setup;
     setup.rank = start.rank;
     setup.world_size = start.world_size;

@@ -9,8 +9,8 @@
 namespace yolodist::train {
 
 // Binds this rank to the device that the launcher chose and connects it to the other ranks: through the
-// launcher for host memory, and by NCCL for the gradients of a CUDA device. Says hello to the launcher.
-// Collective. `link` must outlive the result. Throws DeviceUnavailable, StorageError, PeerLost.
+// launcher for host memory, and, where it trains, by NCCL for the gradients of a CUDA device. Says hello to
+// the launcher. Collective. `link` must outlive the result. Throws DeviceUnavailable, StorageError, PeerLost.
 Placement place(link::Link& link, const protocol::Start& start);
 
 }  // namespace yolodist::train

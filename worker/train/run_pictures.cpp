@@ -2,22 +2,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/train/run_pictures.h"
 
-#include <ATen/TensorOperators.h>
-#include <c10/core/GradMode.h>
-
 #include <algorithm>
 #include <span>
 
 #include "common/base/text.h"
-#include "worker/data/pipeline.h"
-#include "worker/eval/nms.h"
 #include "worker/pictures/pictures.h"
-#include "worker/train/shard_loader.h"
 
 namespace yolodist::train {
 namespace {
 
-constexpr int64_t drawn_batches = 3;
+constexpr size_t drawn_batches = 3;
 
 bool draws(const Training& t) {
   return t.is_leader() && !t.options.no_plots;
@@ -40,37 +34,15 @@ std::vector<data::Sample> samples_of(const GroupBatch& group) {
   return samples;
 }
 
-std::vector<std::vector<eval::Detection>> detect(const Training& t, const model::Model& model,
-                                                 const std::vector<data::Sample>& samples) {
-  const c10::NoGradGuard no_grad;
-  const at::Tensor images = to_group(samples, 0).images.to(t.device).to(t.dtype).div_(255);
-  const at::Tensor rows =
-      model::decode(model, model::forward(model, images, nullptr)).to(at::kCPU, at::kFloat).contiguous();
-  const size_t row_count = static_cast<size_t>(rows.size(1) * rows.size(2));
-  eval::NmsOptions options;
-  options.confidence = pictures::kDrawnConfidence;
-  std::vector<std::vector<eval::Detection>> found;
-  for (size_t i = 0; i < samples.size(); ++i) {
-    found.push_back(eval::suppress({rows.const_data_ptr<float>() + i * row_count, row_count},
-                                   t.data_set.class_count(), options));
-  }
-  return found;
-}
-
-void draw_validation_batch(const Training& t, const model::Model& model, int64_t batch) {
-  const size_t first = static_cast<size_t>(batch) * static_cast<size_t>(t.val_batches.batch_size);
-  const size_t count = std::min<size_t>({static_cast<size_t>(t.val_batches.batch_size),
-                                         pictures::kBatchPictures, t.val_batches.order.size() - first});
-  const data::Shape shape = t.val_batches.shapes[static_cast<size_t>(batch)];
-  std::vector<data::Sample> samples;
-  for (size_t i = first; i < first + count; ++i) {
-    samples.push_back(data::validation_sample(t.val_pictures, t.val_batches.order[i], shape.height_px,
-                                              shape.width_px, t.imgsz_px, t.decode_failures.get()));
-  }
+void draw_validation_batch(const ValidationJob& job, const model::Model& model, size_t batch,
+                           const std::filesystem::path& folder, const std::vector<std::string>& names) {
+  const size_t size = static_cast<size_t>(job.groups->batch_size), first = batch * size;
+  const size_t count = std::min<size_t>({size, pictures::kBatchPictures, job.groups->order.size() - first});
+  const std::vector<data::Sample> samples = samples_of_group(job, batch, first, first + count);
   const std::string name = cat("val_batch", batch);
-  pictures::draw_targets(t.run.root / (name + "_labels.jpg"), samples, t.val_pictures, t.data_set.names);
-  pictures::draw_detections(t.run.root / (name + "_pred.jpg"), samples, detect(t, model, samples),
-                            t.val_pictures, t.data_set.names);
+  pictures::draw_targets(folder / (name + "_labels.jpg"), samples, *job.pictures, names);
+  pictures::draw_detections(folder / (name + "_pred.jpg"), samples, find_objects(job, model, samples),
+                            *job.pictures, names);
 }
 
 }  // namespace
@@ -82,7 +54,7 @@ void draw_start(const Training& t) {
 }
 
 void draw_batch(const Training& t, const std::vector<GroupBatch>& groups) {
-  if (!draws(t) || t.iteration() >= drawn_batches || groups.empty()) {
+  if (!draws(t) || t.iteration() >= static_cast<int64_t>(drawn_batches) || groups.empty()) {
     return;
   }
   std::vector<data::Sample> samples;
@@ -96,16 +68,24 @@ void draw_batch(const Training& t, const std::vector<GroupBatch>& groups) {
                          t.data_set.names);
 }
 
-void draw_end(const Training& t, const model::Model& model, const eval::Metrics& metrics) {
+void draw_end(Training& t, const model::Model& model, const ValidationReport& report) {
   if (!draws(t)) {
     return;
   }
-  const int64_t batches = std::min<int64_t>(drawn_batches, static_cast<int64_t>(t.val_batches.shapes.size()));
-  for (int64_t batch = 0; batch < batches; ++batch) {
-    draw_validation_batch(t, model, batch);
-  }
-  pictures::draw_curves(t.run.root, metrics.detail, t.data_set.names);
+  draw_validation(validation_job(t), model, report, t.run.root, t.data_set.names);
   pictures::draw_results(t.run.root / "results.png", t.run.results_csv());
+}
+
+void draw_validation(const ValidationJob& job, const model::Model& model, const ValidationReport& report,
+                     const std::filesystem::path& folder, const std::vector<std::string>& names) {
+  const size_t batches = std::min(drawn_batches, job.groups->shapes.size());
+  for (size_t batch = 0; batch < batches; ++batch) {
+    draw_validation_batch(job, model, batch, folder, names);
+  }
+  pictures::draw_curves(folder, report.metrics.detail, names);
+  if (job.counts_confusion) {
+    pictures::draw_confusion_matrix(folder / "confusion_matrix.png", report.confusion, names);
+  }
 }
 
 }  // namespace yolodist::train

@@ -48,7 +48,8 @@ json state_to_json(const Training& t) {
             {"recall", s.last_validation.recall},
             {"map50", s.last_validation.map50},
             {"map", s.last_validation.map},
-            {"losses", to_json(s.last_validation.losses)}}},
+            {"losses", to_json(s.last_validation.losses)},
+            {"maps", s.last_validation.maps}}},
           {"seconds", s.seconds},
           // What every random number of the run is drawn from; see common/base/philox.h.
           {"random", {{"generator", "philox4x32-10"}, {"seed", t.options.seed}}},
@@ -69,8 +70,12 @@ void state_from_json(const json& meta, Training& t) {
   s.stopper_fitness = meta.at("stopper").at("fitness");
   s.stopper_epoch = meta.at("stopper").at("epoch");
   const json& validation = meta.at("last_validation");
-  s.last_validation = {validation.at("precision"), validation.at("recall"), validation.at("map50"),
-                       validation.at("map"), losses_from(validation.at("losses"))};
+  s.last_validation = {validation.at("precision"),
+                       validation.at("recall"),
+                       validation.at("map50"),
+                       validation.at("map"),
+                       losses_from(validation.at("losses")),
+                       validation.value("maps", std::vector<double>())};
   s.seconds = meta.at("seconds");
 }
 
@@ -166,7 +171,11 @@ void restore(Training& t, const checkpoint::Checkpoint& checkpoint, const std::f
 int transfer(model::Model& model, const checkpoint::Checkpoint& checkpoint, bool skip_anchors) {
   const c10::NoGradGuard no_grad;
   int taken = 0;
-  for (const auto& [name, tensor] : checkpoint.ema.empty() ? checkpoint.model : checkpoint.ema) {
+  // Official files that were not stripped are started from by their model, not by its average.
+  const bool is_official = checkpoint.meta.value("official", false);
+  const NamedTensors& weights =
+      is_official ? checkpoint.model : checkpoint::weights_for_inference(checkpoint);
+  for (const auto& [name, tensor] : weights) {
     const bool is_anchor = name.find("anchor") != std::string::npos;
     if (!model.state.contains(name) || (is_anchor && skip_anchors)) {
       continue;

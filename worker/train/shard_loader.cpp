@@ -10,6 +10,8 @@
 
 #include "common/base/error.h"
 #include "worker/data/draws.h"
+#include "worker/data/image_weights.h"
+#include "worker/data/multi_scale.h"
 #include "worker/data/pipeline.h"
 #include "worker/data/sampler.h"
 
@@ -31,10 +33,35 @@ std::vector<int64_t> first_numbers(size_t count) {
   return numbers;
 }
 
+// Which picture stands at which position of the epoch.
+std::vector<int> order_of_epoch(const Training& t) {
+  if (t.train_batches) {
+    return t.train_batches->order;
+  }
+  if (t.options.image_weights) {
+    std::vector<double> maps = t.state.last_validation.maps;
+    maps.resize(t.class_weights.size(), 0.0);
+    return data::weighted_epoch_order(data::image_weights(t.train_pictures, t.class_weights, maps),
+                                      t.options.seed, t.state.epoch);
+  }
+  return data::epoch_order(t.options.seed, t.state.epoch, t.picture_count());
+}
+
 }  // namespace
 
 int loader_threads(const Training& t) {
   return std::max(1, std::min(t.options.workers, t.threads));
+}
+
+data::Shape shape_of_batch(const Training& t, int batch) {
+  const data::Shape shape = t.train_batches ? t.train_batches->shapes[static_cast<size_t>(batch)]
+                                            : data::Shape{t.imgsz_px, t.imgsz_px};
+  if (!t.options.multi_scale) {
+    return shape;
+  }
+  const int stride = std::max(t.model->spec.max_stride_px(), 32);
+  const int side = data::multi_scale_side(t.options.seed, t.state.epoch, batch, t.imgsz_px, stride);
+  return data::scaled_shape(shape, side, stride);
 }
 
 EpochCut cut_of_batch(const Training& t, int batch) {
@@ -63,14 +90,21 @@ ShardLoader::ShardLoader(const Training& t) : training_(t), batch_(t.state.batch
   const size_t largest =
       items_of_batch_.empty() ? 0 : *std::max_element(items_of_batch_.begin(), items_of_batch_.end());
   const int epoch = t.state.epoch;
-  const auto make = [&t, items = items_, epoch,
-                     order = data::epoch_order(t.options.seed, epoch, t.picture_count())](int64_t item) {
+  const auto make = [&t, items = items_, epoch, order = order_of_epoch(t)](int64_t item) {
     const int position = items[static_cast<size_t>(item)].position;
-    const data::Draws draws =
+    data::Draws draws =
         data::draw_sample(t.hyp, t.picture_count(), t.imgsz_px, t.options.seed, epoch, position);
+    if (t.options.image_weights) {
+      data::take_partners_from(draws, order);
+    }
+    data::SampleContext context;
+    context.failures = t.decode_failures.get();
+    context.cache = t.train_cache.get();
+    if (t.train_batches) {
+      context.rect = t.train_batches->shapes[static_cast<size_t>(position / t.global_batch())];
+    }
     return data::training_sample(t.train_pictures, order[static_cast<size_t>(position)], draws, t.hyp,
-                                 t.imgsz_px, t.options.augment,
-                                 {.failures = t.decode_failures.get(), .rect = std::nullopt});
+                                 t.imgsz_px, t.options.augment, context);
   };
   loader_ = std::make_unique<data::Loader>(make, first_numbers(items_.size()), loader_options(t, largest));
 }
@@ -92,53 +126,6 @@ std::vector<GroupBatch> ShardLoader::next() {
     }
   }
   return groups;
-}
-
-std::vector<size_t> validation_group_sizes(const Training& t) {
-  const size_t pictures = t.val_batches.order.size(), size = static_cast<size_t>(t.val_batches.batch_size);
-  std::vector<size_t> sizes;
-  for (size_t begin = 0; begin < pictures; begin += size) {
-    sizes.push_back(std::min(size, pictures - begin));
-  }
-  return sizes;
-}
-
-Slice slice_of(size_t count, int rank, int world_size) {
-  const size_t r = static_cast<size_t>(rank), w = static_cast<size_t>(world_size);
-  return {count * r / w, count * (r + 1) / w};
-}
-
-ValidationLoader::ValidationLoader(const Training& t) {
-  struct Item {
-    int picture;
-    data::Shape shape;
-  };
-  std::vector<Item> items;
-  size_t begin = 0, group = 0, largest = 0;
-  for (const size_t size : validation_group_sizes(t)) {
-    const Slice slice = slice_of(size, t.rank, t.world_size);
-    for (size_t i = slice.begin; i < slice.end; ++i) {
-      items.push_back({t.val_batches.order[begin + i], t.val_batches.shapes[group]});
-    }
-    largest = std::max(largest, slice.end - slice.begin);
-    begin += size;
-    ++group;
-  }
-  const size_t count = items.size();
-  const auto make = [&t, items = std::move(items)](int64_t item) {
-    const size_t i = static_cast<size_t>(item);
-    return data::validation_sample(t.val_pictures, items[i].picture, items[i].shape.height_px,
-                                   items[i].shape.width_px, t.imgsz_px, t.decode_failures.get());
-  };
-  loader_ = std::make_unique<data::Loader>(make, first_numbers(count), loader_options(t, largest));
-}
-
-std::vector<data::Sample> ValidationLoader::next(size_t count) {
-  std::vector<data::Sample> samples;
-  for (size_t i = 0; i < count; ++i) {
-    samples.push_back(loader_->next().value());
-  }
-  return samples;
 }
 
 GroupBatch to_group(const std::vector<data::Sample>& samples, int group_index) {

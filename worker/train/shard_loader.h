@@ -20,6 +20,9 @@ struct EpochCut {
 };
 EpochCut cut_of_batch(const Training& training, int batch);
 
+// The network's input in one iteration of the current epoch: the side, --rect's shape, --multi-scale's.
+data::Shape shape_of_batch(const Training& training, int batch);
+
 // Decoding threads of one rank: --workers, but not more than the rank has cores.
 int loader_threads(const Training& training);
 
@@ -43,25 +46,6 @@ class ShardLoader {
   std::vector<size_t> items_of_batch_;  // how many of items_ each remaining iteration takes
   std::unique_ptr<data::Loader> loader_;
 };
-
-// This rank's slices of the validation groups, in order.
-class ValidationLoader {
- public:
-  explicit ValidationLoader(const Training& training);
-  std::vector<data::Sample> next(size_t count);
-
- private:
-  std::unique_ptr<data::Loader> loader_;
-};
-
-// The part of a group of `count` pictures that a rank validates.
-struct Slice {
-  size_t begin = 0, end = 0;
-};
-Slice slice_of(size_t count, int rank, int world_size);
-
-// How many pictures each validation group has.
-std::vector<size_t> validation_group_sizes(const Training& training);
 
 // Pictures of equal size as one tensor, and their targets with their index in it.
 GroupBatch to_group(const std::vector<data::Sample>& samples, int group_index);

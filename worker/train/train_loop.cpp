@@ -7,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "common/config/share_folder.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/telemetry/console.h"
 #include "worker/telemetry/metrics_jsonl.h"
@@ -63,7 +64,8 @@ IterationPlan plan_iteration(const Training& t) {
   IterationPlan plan{.picture_count = cut.picture_count,
                      .group_sizes = cut.group_sizes,
                      .groups_of_rank = cut.groups_of_rank,
-                     .settings = t.schedule->at(t.state.epoch, t.state.batch)};
+                     .settings = t.schedule->at(t.state.epoch, t.state.batch),
+                     .shape = shape_of_batch(t, t.state.batch)};
   plan.makes_step = t.iteration() - t.state.last_step_iteration >= plan.settings.accumulate;
   return plan;
 }
@@ -89,7 +91,7 @@ void record_iteration(Session& s, const IterationPlan& plan, const IterationResu
   row.epoch = t.state.epoch;
   row.iteration = t.iteration();
   row.step = t.state.step;
-  row.imgsz_px = t.imgsz_px;
+  row.imgsz_px = std::max(plan.shape.height_px, plan.shape.width_px);
   row.global_batch = plan.picture_count;
   row.box = result.losses.box;
   row.obj = result.losses.objectness;
@@ -304,7 +306,7 @@ void validate_best(Session& s) {
   }
   const ValidationReport report = validate(t, best);
   print_validation(t, report, /*per_class=*/true);
-  draw_end(t, best, report.metrics);
+  draw_end(t, best, report);
 }
 
 void announce_end(const Session& s, ExitCode code) {
@@ -316,6 +318,11 @@ void announce_end(const Session& s, ExitCode code) {
     log::info(cat("Stopped on request after iteration ", t.iteration(), ", step ", t.state.step, "."));
   }
   log::info(cat("Results saved to ", t.run.root.string()));
+  if (code == ExitCode::ok && std::filesystem::exists(t.run.weights_best())) {
+    log::info(cat("For YOLOv5's own detect.py, val.py and export.py: python3 ",
+                  (config::share_folder() / "tools/to_yolov5.py").string(), " ",
+                  t.run.weights_best().string()));
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "worker/train/train_step.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/upsample_bilinear2d.h>
 
 #include <chrono>
 #include <cmath>
@@ -26,15 +27,16 @@ struct Assignment {
   std::unique_ptr<comm::Work> work;
 };
 
-Assignment start_assignment(Training& t, const std::vector<GroupBatch>& groups, const Votes& votes) {
+Assignment start_assignment(Training& t, const IterationPlan& plan, const std::vector<GroupBatch>& groups,
+                            const Votes& votes) {
   Assignment assignment;
   assignment.sums.assign(t.anchors.size() + 3, 0);
   int64_t* extra = assignment.sums.data() + t.anchors.size();
+  std::vector<loss::LevelShape> shapes;
+  for (const int stride : t.model->spec.strides_px) {
+    shapes.push_back({plan.shape.height_px / stride, plan.shape.width_px / stride});
+  }
   for (const GroupBatch& group : groups) {
-    std::vector<loss::LevelShape> shapes;
-    for (const int stride : t.model->spec.strides_px) {
-      shapes.push_back({group.images.size(2) / stride, group.images.size(3) / stride});
-    }
     assignment.of_group.push_back(
         loss::match_targets(group.targets, t.anchors, shapes, static_cast<float>(t.hyp.anchor_t)));
     for (size_t level = 0; level < shapes.size(); ++level) {
@@ -136,6 +138,17 @@ double update_parameters(Training& t, const IterationPlan& plan) {
   return norm;
 }
 
+// Values from 0 to 1 on the device, and with --multi-scale the size of this iteration.
+// Source: ultralytics/yolov5 v7.0 train.py (bilinear, corners not aligned).
+at::Tensor network_input(const Training& t, const IterationPlan& plan, const at::Tensor& pixels) {
+  const at::Tensor images = pixels.to(t.device).to(t.dtype).div_(255);
+  if (images.size(2) == plan.shape.height_px && images.size(3) == plan.shape.width_px) {
+    return images;
+  }
+  return at::upsample_bilinear2d(images, {plan.shape.height_px, plan.shape.width_px},
+                                 /*align_corners=*/false);
+}
+
 }  // namespace
 
 IterationResult run_iteration(Training& t, const IterationPlan& plan, const std::vector<GroupBatch>& groups,
@@ -143,13 +156,13 @@ IterationResult run_iteration(Training& t, const IterationPlan& plan, const std:
   const auto start = std::chrono::steady_clock::now();
   const size_t levels = t.anchors.size();
   const bool measures_statistics = !t.options.freeze_bn;
-  Assignment assignment = start_assignment(t, groups, votes);
+  Assignment assignment = start_assignment(t, plan, groups, votes);
   RowExchange exchange(t, plan,
                        loss_columns + (measures_statistics ? model::row_length(t.model->batch_norms) : 0));
   std::vector<std::vector<double>> rows;
   for (size_t g = 0; g < groups.size(); ++g) {
     model::BatchNormRecord record(t.model->batch_norms, at::TensorOptions().dtype(t.dtype).device(t.device));
-    const at::Tensor images = groups[g].images.to(t.device).to(t.dtype).div_(255);
+    const at::Tensor images = network_input(t, plan, groups[g].images);
     const std::vector<at::Tensor> raw =
         model::forward(*t.model, images, measures_statistics ? &record : nullptr);
     const loss::Normalisers normalisers = finish_assignment(assignment, levels, plan.picture_count);

@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "worker/data/shape.h"
 #include "worker/train/training.h"
 
 namespace yolodist::train {
@@ -24,6 +25,7 @@ struct IterationPlan {
   std::vector<int> group_sizes;  // its BN groups, in order
   std::vector<std::vector<int>> groups_of_rank;
   optim::IterationSettings settings;
+  data::Shape shape;        // of the network's input, after --multi-scale
   bool makes_step = false;  // the last iteration of an optimizer step
 };
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,12 +24,17 @@
 #include "worker/optim/schedule.h"
 #include "worker/parallel/bucketed_reducer.h"
 
+namespace yolodist::data {
+class PictureCache;  // its header brings OpenCV
+}
+
 namespace yolodist::train {
 
 // What the last validation found; stays as it is over epochs that are not validated.
 struct ValidationResult {
   double precision = 0, recall = 0, map50 = 0, map = 0;
   loss::LossItems losses;
+  std::vector<double> maps;  // mAP50-95 a class
   double fitness() const { return 0.1 * map50 + 0.9 * map; }
 };
 
@@ -49,6 +55,10 @@ struct RunState {
 // All that a training run consists of, put together once by assemble() and then used by the loop. No option
 // is read below assemble: what a room needs, it gets as a value.
 struct Training {
+  Training();
+  ~Training();
+  Training(Training&&) noexcept;
+  Training& operator=(Training&&) noexcept;
   // Who and where.
   int rank = 0, world_size = 1;
   int attempt = 1;
@@ -71,7 +81,10 @@ struct Training {
   // The data.
   data::Index train_pictures, val_pictures;
   data::RectBatches val_batches;
+  std::optional<data::RectBatches> train_batches;  // --rect: order and shapes of every epoch
+  std::vector<double> class_weights;               // --image-weights
   std::unique_ptr<data::DecodeFailures> decode_failures;
+  std::unique_ptr<data::PictureCache> train_cache, val_cache;  // --cache; null without
 
   // The model and what moves it.
   std::unique_ptr<model::Model> model;

@@ -11,58 +11,150 @@
 
 #include "common/base/error.h"
 #include "worker/data/pipeline.h"
-#include "worker/data/rect_shapes.h"
 #include "worker/eval/image_statistics.h"
 #include "worker/eval/matching.h"
-#include "worker/eval/nms.h"
 #include "worker/train/shard_loader.h"
 
 namespace yolodist::train {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+using Found = std::vector<std::vector<eval::Detection>>;
+
 constexpr std::chrono::minutes peer_patience{30};  // a rank may have slower pictures than another
 
-// Statistics and losses of this rank's slices.
-struct Tally {
-  std::vector<eval::ImageStatistics> images;
-  loss::LossItems losses;
+// Adds the time since the last lap to `sum`.
+class StopWatch {
+ public:
+  void lap(double& sum_ms) {
+    const auto now = Clock::now();
+    sum_ms += std::chrono::duration<double, std::milli>(now - last_).count();
+    last_ = now;
+  }
+  void restart() { last_ = Clock::now(); }
+
+ private:
+  Clock::time_point last_ = Clock::now();
 };
 
-void judge(const at::Tensor& decoded, const std::vector<data::Sample>& samples, int64_t first_position,
-           const Training& t, Tally& tally) {
-  const at::Tensor rows = decoded.to(at::kCPU, at::kFloat).contiguous();
-  const size_t row_count = static_cast<size_t>(rows.size(1) * rows.size(2));
-  for (size_t i = 0; i < samples.size(); ++i) {
-    const std::span<const float> predictions(rows.const_data_ptr<float>() + i * row_count, row_count);
-    eval::NmsOptions options;
-    options.agnostic = t.options.single_cls;
-    const auto detections = eval::suppress(predictions, t.data_set.class_count(), options);
-    const data::Sample& sample = samples[i];
-    tally.images.push_back(eval::statistics_of(
-        first_position + static_cast<int64_t>(i), eval::native_detections(detections, sample.fitting),
-        eval::native_labels(sample.targets, sample.height_px, sample.width_px, sample.fitting)));
+// What this rank found.
+struct Tally {
+  std::vector<eval::ImageStatistics> images;
+  eval::ConfusionMatrix confusion;
+  loss::LossItems losses;
+  ValidationSpeed sums;  // over the pictures of this rank
+};
+
+size_t group_count(const ValidationJob& job) {
+  return job.groups->shapes.size();
+}
+
+size_t group_begin(const ValidationJob& job, size_t group) {
+  return group * static_cast<size_t>(job.groups->batch_size);
+}
+
+size_t group_size(const ValidationJob& job, size_t group) {
+  return std::min(static_cast<size_t>(job.groups->batch_size),
+                  job.groups->order.size() - group_begin(job, group));
+}
+
+data::Sample sample_at(const ValidationJob& job, size_t group, size_t position) {
+  const data::Shape shape = job.groups->shapes[group];
+  return data::validation_sample(*job.pictures, job.groups->order[position], shape.height_px, shape.width_px,
+                                 job.imgsz_px, job.failures, job.cache);
+}
+
+// This rank's slices of the groups, in order, prefetched by decoding threads.
+class GroupLoader {
+ public:
+  explicit GroupLoader(const ValidationJob& job) {
+    struct Item {
+      size_t group, position;
+    };
+    std::vector<Item> items;
+    size_t largest = 0;
+    for (size_t group = 0; group < group_count(job); ++group) {
+      const Slice slice =
+          slice_of(group_size(job, group), job.communicator->rank(), job.communicator->world_size());
+      for (size_t i = slice.begin; i < slice.end; ++i) {
+        items.push_back({group, group_begin(job, group) + i});
+      }
+      largest = std::max(largest, slice.end - slice.begin);
+    }
+    std::vector<int64_t> work(items.size());
+    std::iota(work.begin(), work.end(), int64_t{0});
+    data::LoaderOptions options;
+    options.threads = job.loader_threads;
+    options.prefetch_samples = std::max(static_cast<int>(2 * largest), options.threads);
+    const auto make = [&job, items = std::move(items)](int64_t item) {
+      const Item& wanted = items[static_cast<size_t>(item)];
+      return sample_at(job, wanted.group, wanted.position);
+    };
+    loader_ = std::make_unique<data::Loader>(make, std::move(work), options);
+  }
+  std::vector<data::Sample> next(size_t count) {
+    std::vector<data::Sample> samples;
+    for (size_t i = 0; i < count; ++i) {
+      samples.push_back(loader_->next().value());
+    }
+    return samples;
+  }
+
+ private:
+  std::unique_ptr<data::Loader> loader_;
+};
+
+at::Tensor images_of(const ValidationJob& job, const std::vector<data::Sample>& samples) {
+  return to_group(samples, 0).images.to(job.device).to(job.dtype).div_(255);
+}
+
+// Source: ultralytics/yolov5 v7.0 utils/general.py, non_max_suppression with `labels`.
+void append_labels(std::vector<float>& rows, const data::Sample& sample, int class_count) {
+  for (const data::Target& target : sample.targets) {
+    const float width = static_cast<float>(sample.width_px), height = static_cast<float>(sample.height_px);
+    rows.insert(rows.end(), {target.x * width, target.y * height, target.w * width, target.h * height, 1.0F});
+    for (int c = 0; c < class_count; ++c) {
+      rows.push_back(c == target.class_index ? 1.0F : 0.0F);
+    }
   }
 }
 
-// The loss of a group as if it were one batch: its match counts come from all ranks' slices.
-loss::LossItems group_loss(Training& t, const std::vector<at::Tensor>& raw,
-                           const std::vector<data::Sample>& samples, int group_size) {
-  const GroupBatch slice = to_group(samples, 0);
-  std::vector<loss::LevelShape> shapes;
-  for (const at::Tensor& level : raw) {
-    shapes.push_back({level.size(2), level.size(3)});
+// `decoded`: [N, rows, 5 + classes of the model] as fp32 in host memory.
+Found suppressed(const ValidationJob& job, const at::Tensor& decoded,
+                 const std::vector<data::Sample>& samples) {
+  const size_t row_count = static_cast<size_t>(decoded.size(1) * decoded.size(2));
+  const int classes = static_cast<int>(decoded.size(2)) - 5;
+  Found found;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const std::span<const float> rows(decoded.const_data_ptr<float>() + i * row_count, row_count);
+    if (job.adds_labels) {
+      std::vector<float> more(rows.begin(), rows.end());
+      append_labels(more, samples[i], classes);
+      found.push_back(eval::suppress(more, classes, job.nms));
+    } else {
+      found.push_back(eval::suppress(rows, classes, job.nms));
+    }
+    if (job.single_cls) {
+      for (eval::Detection& detection : found.back()) {
+        detection.class_index = 0;
+      }
+    }
   }
-  std::vector<loss::LevelMatches> matches;
-  std::vector<int64_t> counts(t.anchors.size(), 0);
-  if (!samples.empty()) {
-    matches = loss::match_targets(slice.targets, t.anchors, shapes, static_cast<float>(t.hyp.anchor_t));
-    std::transform(matches.begin(), matches.end(), counts.begin(), [](const auto& m) { return m.count(); });
+  return found;
+}
+
+void judge(const ValidationJob& job, const ValidatedGroup& group, Tally& tally) {
+  for (size_t i = 0; i < group.samples.size(); ++i) {
+    const data::Sample& sample = group.samples[i];
+    const auto detections = eval::native_detections(group.detections[i], sample.fitting);
+    const auto labels =
+        eval::native_labels(sample.targets, sample.height_px, sample.width_px, sample.fitting);
+    tally.images.push_back(
+        eval::statistics_of(static_cast<int64_t>(group.first_position + i), detections, labels));
+    if (job.counts_confusion) {
+      eval::add(tally.confusion, detections, labels);
+    }
   }
-  comm::all_reduce_sum(*t.communicator, std::span<int64_t>(counts), Deadline::after(peer_patience));
-  if (samples.empty()) {
-    return {};
-  }
-  return loss::detection_loss(raw, matches, {counts, group_size}, t.scaled_hyp).items;
 }
 
 void add(loss::LossItems& sum, const loss::LossItems& items) {
@@ -71,42 +163,131 @@ void add(loss::LossItems& sum, const loss::LossItems& items) {
   sum.classes += items.classes;
 }
 
-ValidationReport summarise(Training& t, const Tally& tally) {
+void validate_group(const ValidationJob& job, const model::Model& model, size_t group, GroupLoader& loader,
+                    Tally& tally) {
+  const size_t size = group_size(job, group);
+  const Slice slice = slice_of(size, job.communicator->rank(), job.communicator->world_size());
+  StopWatch watch;
+  const std::vector<data::Sample> samples = loader.next(slice.end - slice.begin);
+  std::vector<at::Tensor> raw;
+  Found detections;
+  if (!samples.empty()) {
+    const at::Tensor images = images_of(job, samples);
+    watch.lap(tally.sums.load_ms);
+    raw = model::forward(model, images, nullptr);
+    const at::Tensor decoded = model::decode(model, raw).to(at::kCPU, at::kFloat).contiguous();
+    watch.lap(tally.sums.inference_ms);
+    detections = suppressed(job, decoded, samples);
+    watch.lap(tally.sums.nms_ms);
+  }
+  const ValidatedGroup validated{size, group_begin(job, group) + slice.begin, samples, raw, detections};
+  judge(job, validated, tally);
+  if (job.loss_of) {
+    add(tally.losses, job.loss_of(validated));
+  }
+  if (job.on_group) {
+    job.on_group(validated);
+  }
+}
+
+ValidationReport summarise(const ValidationJob& job, Tally& tally) {
   const Deadline deadline = Deadline::after(peer_patience);
+  comm::Communicator& communicator = *job.communicator;
   const std::vector<std::string> ranks =
-      comm::all_gather_strings(*t.communicator, eval::to_bytes(tally.images), deadline);
-  std::vector<double> losses = {tally.losses.box, tally.losses.objectness, tally.losses.classes};
-  comm::all_reduce_sum(*t.communicator, std::span<double>(losses), deadline);
+      comm::all_gather_strings(communicator, eval::to_bytes(tally.images), deadline);
+  std::vector<double> sums = {tally.losses.box,   tally.losses.objectness, tally.losses.classes,
+                              tally.sums.load_ms, tally.sums.inference_ms, tally.sums.nms_ms};
+  comm::all_reduce_sum(communicator, std::span<double>(sums), deadline);
   ValidationReport report;
   report.metrics = eval::summarize(eval::merged(ranks));
-  const double groups = static_cast<double>(t.val_batches.shapes.size());
+  const double groups = static_cast<double>(group_count(job));
   report.result = {report.metrics.precision,
                    report.metrics.recall,
                    report.metrics.map50,
                    report.metrics.map,
-                   {losses[0] / groups, losses[1] / groups, losses[2] / groups}};
+                   {sums[0] / groups, sums[1] / groups, sums[2] / groups},
+                   eval::map_per_class(report.metrics, job.class_count)};
+  const double pictures = static_cast<double>(report.metrics.images);
+  report.speed = {sums[3] / pictures, sums[4] / pictures, sums[5] / pictures};
+  report.confusion = std::move(tally.confusion);
+  if (job.counts_confusion) {
+    comm::all_reduce_sum(communicator, std::span<int64_t>(report.confusion.counts), deadline);
+  }
   return report;
+}
+
+// The loss of a group as if it were one batch: its match counts come from all ranks' slices.
+loss::LossItems group_loss(Training& t, const ValidatedGroup& group) {
+  const GroupBatch slice = to_group(group.samples, 0);
+  std::vector<loss::LevelShape> shapes;
+  for (const at::Tensor& level : group.raw) {
+    shapes.push_back({level.size(2), level.size(3)});
+  }
+  std::vector<loss::LevelMatches> matches;
+  std::vector<int64_t> counts(t.anchors.size(), 0);
+  if (!group.samples.empty()) {
+    matches = loss::match_targets(slice.targets, t.anchors, shapes, static_cast<float>(t.hyp.anchor_t));
+    std::transform(matches.begin(), matches.end(), counts.begin(), [](const auto& m) { return m.count(); });
+  }
+  comm::all_reduce_sum(*t.communicator, std::span<int64_t>(counts), Deadline::after(peer_patience));
+  if (group.samples.empty()) {
+    return {};
+  }
+  return loss::detection_loss(group.raw, matches, {counts, static_cast<int>(group.size)}, t.scaled_hyp).items;
 }
 
 }  // namespace
 
-ValidationReport validate(Training& t, const model::Model& model) {
+ValidationReport validate(const ValidationJob& job, const model::Model& model) {
   const c10::NoGradGuard no_grad;
-  Tally tally;
-  int64_t first_position = 0;
-  ValidationLoader loader(t);
-  for (const size_t group_size : validation_group_sizes(t)) {
-    const Slice slice = slice_of(group_size, t.rank, t.world_size);
-    const std::vector<data::Sample> samples = loader.next(slice.end - slice.begin);
-    std::vector<at::Tensor> raw;
-    if (!samples.empty()) {
-      raw = model::forward(model, to_group(samples, 0).images.to(t.device).to(t.dtype).div_(255), nullptr);
-      judge(model::decode(model, raw), samples, first_position + static_cast<int64_t>(slice.begin), t, tally);
-    }
-    add(tally.losses, group_loss(t, raw, samples, static_cast<int>(group_size)));
-    first_position += static_cast<int64_t>(group_size);
+  Tally tally{{}, eval::ConfusionMatrix(job.counts_confusion ? job.class_count : 0), {}, {}};
+  GroupLoader loader(job);
+  for (size_t group = 0; group < group_count(job); ++group) {
+    validate_group(job, model, group, loader, tally);
   }
-  return summarise(t, tally);
+  return summarise(job, tally);
+}
+
+ValidationJob validation_job(Training& t) {
+  ValidationJob job;
+  job.communicator = t.communicator.get();
+  job.device = t.device;
+  job.dtype = t.dtype;
+  job.loader_threads = loader_threads(t);
+  job.pictures = &t.val_pictures;
+  job.groups = &t.val_batches;
+  job.imgsz_px = t.imgsz_px;
+  job.class_count = t.data_set.class_count();
+  job.failures = t.decode_failures.get();
+  job.cache = t.val_cache.get();
+  job.nms.agnostic = t.options.single_cls;
+  job.counts_confusion = true;
+  job.loss_of = [&t](const ValidatedGroup& group) { return group_loss(t, group); };
+  return job;
+}
+
+ValidationReport validate(Training& t, const model::Model& model) {
+  return validate(validation_job(t), model);
+}
+
+Slice slice_of(size_t count, int rank, int world_size) {
+  const size_t r = static_cast<size_t>(rank), w = static_cast<size_t>(world_size);
+  return {count * r / w, count * (r + 1) / w};
+}
+
+std::vector<data::Sample> samples_of_group(const ValidationJob& job, size_t group, size_t begin, size_t end) {
+  std::vector<data::Sample> samples;
+  for (size_t position = begin; position < end; ++position) {
+    samples.push_back(sample_at(job, group, position));
+  }
+  return samples;
+}
+
+Found find_objects(const ValidationJob& job, const model::Model& model,
+                   const std::vector<data::Sample>& samples) {
+  const c10::NoGradGuard no_grad;
+  const at::Tensor decoded = model::decode(model, model::forward(model, images_of(job, samples), nullptr));
+  return suppressed(job, decoded.to(at::kCPU, at::kFloat).contiguous(), samples);
 }
 
 }  // namespace yolodist::train

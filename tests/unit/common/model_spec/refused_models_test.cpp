@@ -129,6 +129,12 @@ TEST(RefusedModels, StridesAreWholeAndAscend) {
       AllOf(HasSubstr("m.yaml:10: "), HasSubstr("have 4 and then 2")));
 }
 
+TEST(RefusedModels, RepeatsStayWithinReason) {
+  EXPECT_THAT(refusal(Model{.depth = "depth_multiple: 100", .row7 = "[-1, 1000, C3, [16]]"}.text()),
+              AllOf(HasSubstr("m.yaml:7: C3: repeated 100000 times"), HasSubstr("depth_multiple")));
+  EXPECT_EQ(refusal(Model{.row7 = "[-1, 1000, C3, [16]]"}.text()), "");
+}
+
 TEST(RefusedModels, TopKeysAreChecked) {
   EXPECT_THAT(refusal(Model{.nc = "ch: 3"}.text()), HasSubstr("m.yaml: nc is missing"));
   EXPECT_THAT(refusal(Model{.nc = "nc: 0"}.text()), HasSubstr("m.yaml:1: nc should be from 1"));

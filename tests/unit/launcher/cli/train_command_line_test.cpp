@@ -138,14 +138,29 @@ TEST(ParseTrain, RefusesWhatIsNotSupportedByName) {
     const std::string text = refusal(std::string("--") + option.name + " 1");
     EXPECT_THAT(text, HasSubstr(std::string("--") + option.name + " is not supported")) << option.name;
   }
-  for (const char* flag : {"--rect", "--multi-scale", "--image-weights", "--cache", "--evolve", "--quad",
-                           "--sync-bn", "--local_rank", "--device-memory", "--recompute", "--teacher"}) {
+  for (const char* flag : {"--evolve", "--quad", "--sync-bn", "--local_rank", "--device-memory", "--recompute", "--teacher"}) {
     EXPECT_THAT(refusal(flag), HasSubstr("not supported")) << flag;
   }
   EXPECT_THAT(refusal("--precision fp16"), HasSubstr("not supported yet"));
   EXPECT_THAT(refusal("--batch -1"), HasSubstr("not supported yet"));
   EXPECT_THAT(refusal("--img 640:1280"), HasSubstr("not supported yet"));
   EXPECT_THAT(refusal("--resume auto"), HasSubstr("not supported yet"));
+}
+
+TEST(ParseTrain, TakesTheFlagsOfTheData) {
+  const auto options = [](const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"--cfg", "yolov5n", "--data", "d.yaml"};
+    words.insert(words.end(), more.begin(), more.end());
+    return parse_train(words).options;
+  };
+  EXPECT_TRUE(options({"--rect"}).rect);
+  EXPECT_TRUE(options({"--multi-scale"}).multi_scale);
+  EXPECT_TRUE(options({"--image-weights"}).image_weights);
+  EXPECT_EQ(options({}).cache, "");
+  EXPECT_EQ(options({"--cache"}).cache, "ram");
+  EXPECT_EQ(options({"--cache", "disk", "--cache-dir", "/scratch"}).cache, "disk");
+  EXPECT_EQ(options({"--cache", "disk", "--cache-dir", "/scratch"}).cache_dir, "/scratch");
+  EXPECT_THROW(options({"--cache", "tape"}), UsageError);
 }
 
 TEST(ParseTrain, RefusesValuesOutOfRange) {

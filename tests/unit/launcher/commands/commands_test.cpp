@@ -92,10 +92,11 @@ TEST_F(PrepareRun, ResolvesAndStoresEveryOption) {
   EXPECT_TRUE(std::filesystem::exists(folder_ / "runs/exp/run.yaml"));
   EXPECT_EQ(prepare_run(fresh(), 1).run_directory, (folder_ / "runs/exp2").string());
 
-  const RunPlan read = plan_from_text(plan_to_text(plan));
-  EXPECT_EQ(read.run_directory, plan.run_directory);
-  EXPECT_EQ(read.options.bn_group, 3);
-  EXPECT_EQ(read.run_token, plan.run_token);
+  const protocol::Start start = start_of(plan);
+  EXPECT_EQ(start.command, "train");
+  EXPECT_EQ(start.run_directory, plan.run_directory);
+  EXPECT_EQ(start.options.bn_group, 3);
+  EXPECT_EQ(start.run_token, plan.run_token);
 }
 
 TEST_F(PrepareRun, BadInputIsFoundBeforeARunDirectoryIsMade) {

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the yolodist authors
 // SPDX-License-Identifier: Apache-2.0
-// For python_test.sh: `write PATH` writes a checkpoint of known content, `read
-// PATH` prints what a file holds.
+// For python_test.sh and to_yolov5_test.sh: `write PATH` writes a checkpoint of known content, `read PATH`
+// prints what a file holds, `convert FROM TO` reads one and writes it in our format.
 #include <ATen/ops/arange.h>
 
 #include <iostream>
@@ -48,11 +48,16 @@ void print(const std::string& what, const NamedTensors& tensors) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
+  const std::string action = argc > 1 ? argv[1] : "";
+  if (argc != (action == "convert" ? 4 : 3)) {
     return 64;
   }
   try {
-    if (std::string(argv[1]) == "write") {
+    if (action == "convert") {
+      yolodist::checkpoint::write_checkpoint(argv[3], yolodist::checkpoint::read_checkpoint(argv[2]));
+      return 0;
+    }
+    if (action == "write") {
       yolodist::checkpoint::write_checkpoint(argv[2], sample());
       return 0;
     }

@@ -99,6 +99,18 @@ TEST(DrawSample, TurningOneAugmentationOnChangesNoOther) {
   EXPECT_EQ(a.second.centre_y_px, b.second.centre_y_px);
 }
 
+// Runs that are resumed go on with the samples that they began with: what is drawn anew comes after all else.
+TEST(DrawSample, ASeedKeepsItsSamples) {
+  const Draws d = draw_sample(config::Hyperparameters{}, 50, 640, 7, 3, 5);
+  EXPECT_EQ(d.hue_gain, 1.0130397578094246);
+  EXPECT_EQ(d.first.centre_x_px, 526);
+  EXPECT_EQ(d.second.partners[2], 26);
+  EXPECT_EQ(d.second.warp.translate_y, 0.49460283323168308);
+  EXPECT_NEAR(d.mixup_ratio, 0.46940966988998151, 1e-12);  // through log and exp of the C library
+  EXPECT_EQ(d.first.copy_paste_key, 6753007095874506232u);
+  EXPECT_EQ(d.second.copy_paste_key, 1388563654040742596u);
+}
+
 TEST(DrawSample, NothingIsRandomWithoutAugmentation) {
   config::Hyperparameters none;
   none.hsv_h = none.hsv_s = none.hsv_v = 0;

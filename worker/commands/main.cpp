@@ -10,6 +10,8 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "worker/commands/detect.h"
+#include "worker/commands/val.h"
 #include "worker/link/link.h"
 #include "worker/train/assemble.h"
 #include "worker/train/place.h"
@@ -24,7 +26,8 @@ void configure_log(const protocol::Start& start, const run::RunDirectory& run) {
   const std::string prefix = cat("rank ", start.rank, ": ");
   // Other ranks speak only of errors; all that they say is in their own file.
   log::configure({.console_level = start.rank == 0 ? log::Level::info : log::Level::error,
-                  .prefix = start.world_size > 1 ? prefix : ""});
+                  .prefix = start.world_size > 1 ? prefix : "",
+                  .console_to_stderr = start.command == "val" && start.val.json});
   log::open_file(run.rank_log(start.rank).string());
 }
 
@@ -38,7 +41,7 @@ run::FailureReport report_of(const protocol::Start& start, ExitCode code, const 
   report.host = host;
   report.what = what;
   report.hint = hint;
-  report.phase = "train";
+  report.phase = start.command;
   report.exit_code = to_int(code);
   report.time_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
                        std::chrono::system_clock::now().time_since_epoch())
@@ -81,12 +84,26 @@ ExitCode run_training(link::Link& link, const protocol::Start& start) {
   return train::train(*training, launch_link);
 }
 
+ExitCode run_command(link::Link& link, const protocol::Start& start) {
+  if (start.command == "train") {
+    return run_training(link, start);
+  }
+  if (start.command == "val") {
+    return commands::run_val(link, start);
+  }
+  if (start.command == "detect") {
+    return commands::run_detect(link, start);
+  }
+  throw InternalError(cat("the command ", start.command, " is not in this worker"),
+                      "yolodist and yolodist-worker are of different builds: install both from one build.");
+}
+
 int run_worker(int argc, char** argv) {
   link::Link link(link::parse_link_arguments(argc, argv));
   const protocol::Start start = link.wait_for_start(Deadline::after(120s));
   configure_log(start, {start.run_directory});
   at::set_num_threads(start.threads);
-  const ExitCode code = reported(link, start, [&] { return run_training(link, start); });
+  const ExitCode code = reported(link, start, [&] { return run_command(link, start); });
   if (code == ExitCode::ok || code == ExitCode::state_saved) {
     link.send_done(code);
   }

@@ -1,0 +1,40 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "common/protocol/messages.h"
+
+namespace yolodist::commands {
+
+// A command that runs in workers, one a rank: train, val, detect.
+struct Job {
+  std::string command;             // "train"
+  std::vector<std::string> words;  // those after it, for the ranks that mpirun is to start
+
+  std::string device;  // the options of the same names
+  int ranks = 0;
+  int threads = 0;
+  std::string worker_prefix;
+  bool verbose = false;
+  bool json = false;  // standard output is for the result's document
+
+  // Checks what the command line names, makes the run directory and says what every worker is told; rank and
+  // place are filled in later. Rank 0 alone calls it, once all ranks are there; what it throws ends the job
+  // on all of them alike.
+  std::function<protocol::Start(int world_size)> prepare;
+};
+
+// Runs it, on one rank of a job or alone: finds the devices, starts mpirun where several ranks are wanted and
+// none are there, agrees with the other ranks, and supervises this rank's worker to its end. Returns the exit
+// code. Throws Error for what goes wrong before MPI is there; then nothing has been started.
+int run_job(const Job& job);
+
+// For --help and --version: on standard output; returns 0.
+int print(const std::string& text);
+int print_version();
+
+}  // namespace yolodist::commands
