@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import cv2  # noqa: E402
 import torch  # noqa: E402
 
-from golden import formula, measures, network, pictures, training_data, weights  # noqa: E402
+from golden import formula, measures, network, pictures, training_data, validation, weights  # noqa: E402
 
 
 def main():
@@ -27,12 +27,13 @@ def main():
              "evaluation": measures.evaluation, "confusion": measures.confusion, "data": pictures.data,
              "trace": network.trace, "weights": weights.weights,
              "copy_paste": training_data.copy_paste, "anchors": training_data.anchors,
-             "image_weights": training_data.image_weights}
+             "image_weights": training_data.image_weights, "validation": validation.validation}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(parts), help="parts, separated by commas")
     parser.add_argument("--out", default=ROOT / "tests/golden/data", type=pathlib.Path)
     parser.add_argument("--sample", default=ROOT / "share/yolodist/sample", type=pathlib.Path)
     parser.add_argument("--weights", help="an official yolov5n.pt, for the part `weights`")
+    parser.add_argument("--validation-data", help="a data set of COCO's classes, DIR with DIR/DIR.yaml, for the part `validation`")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
@@ -47,6 +48,11 @@ def main():
             sample = sample or pictures.Pictures(arguments.sample)
             sample.class_count = 3  # of the formula's targets in the trace
             parts[name](folder, sample)
+        elif name == "validation":
+            if arguments.weights and arguments.validation_data:
+                parts[name](folder, arguments.weights, arguments.validation_data)
+            else:
+                print("   left out: it needs --weights and --validation-data")
         elif name == "weights":
             if arguments.weights:
                 parts[name](folder, arguments.weights, arguments.sample)

@@ -64,7 +64,7 @@ std::vector<train::GroupBatch> batches_of(const nlohmann::json& file, bool& pixe
     }
     images.push_back(at::from_blob(pixels.data(), {3, side, side}, at::kByte).clone());
     if (static_cast<int>(images.size()) == batch) {
-      batches.push_back({0, at::stack(images), targets});
+      batches.push_back({.group_index = 0, .pictures = {}, .images = at::stack(images), .targets = targets});
       images.clear();
       targets.clear();
     }
@@ -188,12 +188,12 @@ TEST_P(GoldenTrace, TwentyIterationsAreThePeers) {
       t.reducer->zero();  // at the epoch's border
     }
     const train::GroupBatch& group = batches.at(static_cast<size_t>(batch));
-    train::IterationPlan plan{.picture_count = file.at("batch"),
-                              .group_sizes = {file.at("batch").get<int>()},
-                              .groups_of_rank = {{0}},
-                              .settings = t.schedule->at(epoch, batch),
-                              .shape = {static_cast<int>(group.images.size(2)),
-                                        static_cast<int>(group.images.size(3))}};
+    train::IterationPlan plan{
+        .picture_count = file.at("batch"),
+        .group_sizes = {file.at("batch").get<int>()},
+        .groups_of_rank = {{0}},
+        .settings = t.schedule->at(epoch, batch),
+        .shape = {static_cast<int>(group.images.size(2)), static_cast<int>(group.images.size(3))}};
     plan.makes_step = iteration - t.state.last_step_iteration >= plan.settings.accumulate;
     const train::IterationResult result = train::run_iteration(t, plan, {group}, {});
     EXPECT_EQ(result.target_count, static_cast<int64_t>(group.targets.size()));

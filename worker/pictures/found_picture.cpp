@@ -98,7 +98,8 @@ void cut_out(const std::filesystem::path& folder, const std::string& stem, const
   }
   cv::Mat picture;
   std::map<int, int> of_class;
-  for (const eval::Detection& detection : detections) {
+  for (size_t i = detections.size(); i-- > 0;) {
+    const eval::Detection& detection = detections[i];
     const int number = ++of_class[detection.class_index];
     const std::filesystem::path place = folder / folder_name(names, detection.class_index);
     std::error_code failure;

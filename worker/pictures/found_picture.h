@@ -23,8 +23,9 @@ void draw_found(const std::filesystem::path& file, const std::filesystem::path& 
                 std::span<const eval::Detection> detections, const std::vector<std::string>& names,
                 const BoxStyle& style);
 
-// Each box with a margin, as `folder`/CLASS/`stem`.jpg, `stem`2.jpg, …: numbers go up within a class, best
-// first. Source: ultralytics/yolov5 v7.0 utils/plots.py, save_one_box (2 % and 10 pixels more).
+// Each box with a margin, as `folder`/CLASS/`stem`.jpg, `stem`2.jpg, …: numbers go up within a class, the
+// least confident first. Source: ultralytics/yolov5 v7.0 utils/plots.py, save_one_box (2 % and 10 pixels
+// more).
 void cut_out(const std::filesystem::path& folder, const std::string& stem, const std::filesystem::path& from,
              std::span<const eval::Detection> detections, const std::vector<std::string>& names);
 

@@ -82,6 +82,23 @@ TEST(Messages, CarryTheStartWithItsOptions) {
   EXPECT_EQ(read.run_token, "abc");
 }
 
+TEST(Messages, CarryTheOptionsOfTheCommand) {
+  Start start;
+  start.command = "val";
+  start.val.confidence = 0.125;
+  EXPECT_EQ(through_worker_line(start).command, "val");
+  EXPECT_EQ(through_worker_line(start).val.confidence, 0.125);
+  start.command = "detect";
+  start.detect.classes = {1, 5};
+  EXPECT_EQ(through_worker_line(start).detect.classes, (std::vector<int>{1, 5}));
+
+  std::string line = encode(1, ToWorker(Start()));
+  const std::string command = R"("command":"train",)";
+  line.erase(line.find(command), command.size());
+  EXPECT_EQ(std::get<Start>(decode_to_worker(line).body).command, "train")
+      << "of a launcher that only trains";
+}
+
 TEST(Messages, CarryWhatTheLauncherSays) {
   EXPECT_EQ(through_worker_line(Stop{"SIGUSR1"}).reason, "SIGUSR1");
   EXPECT_EQ(through_worker_line(CollectiveDone{Channel::small, 9, "lost"}).error, "lost");

@@ -47,6 +47,19 @@ TEST(Letterbox, RoundsHalfToEven) {
   EXPECT_EQ(letterbox_geometry(100, 27, {50, 50}, true).width_px, 14);
 }
 
+// Recomputed by hand from letterbox with auto=True, stride 32.
+TEST(Letterbox, PadsToWholeStridesOnlyWhereAsked) {
+  const LetterboxGeometry g = least_letterbox(427, 640, 640, 32);
+  EXPECT_EQ(g.height_px, 427);
+  EXPECT_EQ(g.pad_h, 10.5) << "213 pixels are missing, 21 after whole strides";
+  EXPECT_EQ(g.top_px, 10);
+  EXPECT_EQ(g.bottom_px, 11);
+  EXPECT_EQ(target_of(g), (Shape{448, 640}));
+  EXPECT_EQ(target_of(least_letterbox(100, 50, 640, 32)), (Shape{640, 320})) << "small pictures grow";
+  EXPECT_EQ(target_of(least_letterbox(1080, 1920, 640, 64)), (Shape{384, 640}));
+  EXPECT_EQ(target_of(least_letterbox(1, 5000, 640, 32)).height_px % 32, 0);
+}
+
 TEST(Letterbox, FillsTheShapeWithGreyAroundThePicture) {
   const cv::Mat picture(4, 10, CV_8UC3, cv::Scalar(1, 2, 3));
   const Shape target{9, 10};

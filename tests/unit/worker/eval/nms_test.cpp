@@ -40,6 +40,18 @@ TEST(Suppress, ReturnsNothingWithoutCandidates) {
   EXPECT_TRUE(suppress(rows, 2, {}).empty());
 }
 
+TEST(Suppress, TakesTheWantedClassesOnlyBeforeAnythingIsDropped) {
+  std::vector<float> rows;
+  add_row(rows, 50, 40, 20, 10, 1, 0.9f, 0);
+  add_row(rows, 50, 40, 20, 10, 1, 0, 0.5f);
+  NmsOptions options;
+  options.multi_label = false;
+  options.agnostic = true;
+  EXPECT_THAT(scores_of(suppress(rows, 2, options)), ElementsAre(0.9f));
+  options.classes = {1};
+  EXPECT_THAT(scores_of(suppress(rows, 2, options)), ElementsAre(0.5f)) << "class 0 no longer suppresses it";
+}
+
 TEST(Suppress, GivesCornersAndScoreOfObjectnessTimesClass) {
   std::vector<float> rows;
   add_row(rows, 50, 40, 20, 10, 0.5f, 0.25f, 0.0f);
