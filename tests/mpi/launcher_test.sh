@@ -223,7 +223,7 @@ bad-input)
     [ "$(wc -l <out)" = 1 ] || fail "more than one line"
   }
   expect 64 "Did you mean --epochs?" train --epcohs 3
-  expect 64 "--rect is not supported yet" train --rect
+  expect 64 "--evolve is not supported" train --evolve
   expect 64 "neither --weights nor --cfg" train --data data.yaml
   expect 64 "the command plan is not there yet" plan
   expect 65 "nowhere.yaml" train --data nowhere.yaml --cfg yolov5n --device cpu --worker-prefix "$fake steady"

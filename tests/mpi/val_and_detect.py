@@ -5,6 +5,8 @@
     val_and_detect.py RANKS [unittest arguments]
 """
 
+import atexit
+import functools
 import json
 import pathlib
 import sys
@@ -21,19 +23,21 @@ COUNT = len(list(PICTURES.iterdir()))
 SMALL = ["--img", "128", "--threads", "1", "--workers", "1", "--device", "cpu"]
 
 
-def trained(folder):
-    """weights/last.pt after a few steps."""
-    process = product.run([YOLODIST, *QUICK, "--max-iterations", "3"], folder)
+@functools.cache
+def trained():
+    """weights/last.pt after a few steps, in a folder that lasts as long as this program."""
+    holder = tempfile.TemporaryDirectory(prefix="yolodist-weights-")
+    atexit.register(holder.cleanup)
+    folder = pathlib.Path(holder.name)
+    process = product.run([YOLODIST, *QUICK, "--max-iterations", "3", "--noplots"], folder)
     assert process.returncode == 0, process.stdout + process.stderr
     return folder / "runs/train/exp/weights/last.pt"
 
 
 class WithWeights(product.ProductTest):
-    @classmethod
-    def setUpClass(cls):
-        cls.holder = tempfile.TemporaryDirectory(prefix="yolodist-weights-")
-        cls.addClassCleanup(cls.holder.cleanup)
-        cls.weights = trained(pathlib.Path(cls.holder.name))
+    def setUp(self):
+        super().setUp()
+        self.weights = trained()
 
 
 class Val(WithWeights):

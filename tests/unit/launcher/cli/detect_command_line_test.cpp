@@ -82,7 +82,8 @@ TEST(ParseDetect, RefusesByName) {
 TEST(ParseDetect, HelpListsEveryOptionOfTheStoredOnes) {
   EXPECT_TRUE(parse_detect({"-h"}).wants_help);
   const std::string help = detect_help();
-  for (const auto& [key, value] : config::to_json(config::DetectOptions{}).items()) {
+  const nlohmann::ordered_json stored = config::to_json(config::DetectOptions{});
+  for (const auto& [key, value] : stored.items()) {
     std::string option = "--" + key;
     std::replace(option.begin(), option.end(), '_', '-');
     EXPECT_THAT(help, HasSubstr(option));

@@ -94,7 +94,8 @@ TEST(ParseVal, HelpListsEveryOptionOfTheStoredOnes) {
   EXPECT_TRUE(parse_val({"--help"}).wants_help);
   EXPECT_TRUE(parse_val({"--version"}).wants_version);
   const std::string help = val_help();
-  for (const auto& [key, value] : config::to_json(config::ValOptions{}).items()) {
+  const nlohmann::ordered_json stored = config::to_json(config::ValOptions{});
+  for (const auto& [key, value] : stored.items()) {
     std::string option = "--" + key;
     std::replace(option.begin(), option.end(), '_', '-');
     EXPECT_THAT(help, HasSubstr(option));

@@ -145,7 +145,7 @@ TEST(WorkerProcess, KeepsOtherDescriptorsOut) {
 TEST(WorkerProcess, EndsItsWorkerWithItself) {
   int pid = 0;
   {
-    WorkerProcess worker(shell("sleep 60"));
+    WorkerProcess worker(shell("exec sleep 60"));  // exec: no grandchild keeps the test's output open
     pid = worker.pid();
   }
   EXPECT_EQ(kill(pid, 0), -1);
