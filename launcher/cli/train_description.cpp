@@ -21,7 +21,8 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
   add(recipe, "imgsz", text(t.imgsz, "PX"), "side in training and validation (also --img, --img-size)");
   add(recipe, "single-cls", flag(o.single_cls), "treat all classes as one");
   add(recipe, "rect", flag(o.rect), "batches of pictures of like shape, without shuffling and mosaic");
-  add(recipe, "multi-scale", flag(o.multi_scale), "a side from half to one and a half times --imgsz each iteration");
+  add(recipe, "multi-scale", flag(o.multi_scale),
+      "a side from half to one and a half times --imgsz each iteration");
   add(recipe, "image-weights", flag(o.image_weights),
       "pictures of rare and badly found classes come more often");
   add(recipe, "optimizer", text(o.optimizer, "NAME"), "SGD, Adam or AdamW");
@@ -37,7 +38,8 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
   add(recipe, "accumulate", text(t.accumulate, "auto|K"),
       "iterations an optimizer step; auto = nominal batch 64, as YOLOv5");
   add(recipe, "precision", text(o.precision, "NAME"), "auto, fp32, or fp64 (CPU, for exact comparisons)");
-  add(recipe, "noautoanchor", flag(o.no_autoanchor), "keep the model's anchors even if they fit the labels badly");
+  add(recipe, "noautoanchor", flag(o.no_autoanchor),
+      "keep the model's anchors even if they fit the labels badly");
   add(recipe, "no-augment", flag(t.no_augment), "no mosaic, warp, colour, flips: for exact comparisons");
 
   po::options_description output = group("Output: what is written and when");
