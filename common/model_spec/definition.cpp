@@ -67,8 +67,9 @@ std::vector<std::vector<std::array<double, 2>>> read_anchors(const Source& sourc
   }
   if (config::as_integer(node)) {
     source.refuse(
-        node, cat("anchors: ", node.Scalar(), " asks for AutoAnchor, which is not there yet"),
-        "Write the anchors out: one list a level of widths and heights in pixels, [10,13, 16,30, 33,23].");
+        node, cat("anchors: ", node.Scalar(), " is a number, not anchors"),
+        "Write anchors out, one list a level of widths and heights in pixels, [10,13, 16,30, 33,23]; AutoAnchor "
+        "replaces what does not fit the labels.");
   }
   if (!node.IsSequence() || node.size() == 0) {
     source.refuse(node, cat("anchors should be a list with one list a level, is ", config::shown(node)));

@@ -64,7 +64,7 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
   add(execution, "cache", po::value<std::string>(&t.cache)->value_name("[ram|disk]"),
       "keep decoded pictures in one file a node, in memory or on disk; without a value, ram");
   add(execution, "cache-dir", text(o.cache_dir, "FOLDER"),
-      "where --cache keeps them; '' = /dev/shm for ram, else $SLURM_TMPDIR, $TMPDIR or /tmp");
+      "folder of --cache disk; '' = $SLURM_TMPDIR, $TMPDIR or /tmp (ram is always /dev/shm)");
   add(execution, "val-batch", value(o.val_batch, "N"), "pictures a validation group; 0 = twice the batch");
   add(execution, "max-steps", value(o.max_steps, "N"),
       "save and stop after so many optimizer steps of the run; 0 = off");
