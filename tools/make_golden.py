@@ -18,14 +18,14 @@ sys.path.insert(0, str(ROOT / "tools"))
 import cv2  # noqa: E402
 import torch  # noqa: E402
 
-from golden import formula, measures, network, pictures, training_data, validation, weights  # noqa: E402
+from golden import formula, measures, network, pictures, training, training_data, validation, weights  # noqa: E402
 
 
 def main():
     parts = {"builder": network.builder, "forward": network.forward, "blocks": network.blocks,
              "assignment": network.assignment, "loss": network.loss, "schedule": measures.schedule, "ema": measures.ema,
              "evaluation": measures.evaluation, "confusion": measures.confusion, "data": pictures.data,
-             "trace": network.trace, "weights": weights.weights,
+             "trace": training.trace, "gradients": training.gradients, "weights": weights.weights,
              "copy_paste": training_data.copy_paste, "anchors": training_data.anchors,
              "image_weights": training_data.image_weights, "validation": validation.validation}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

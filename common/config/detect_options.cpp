@@ -28,14 +28,7 @@ void visit_fields(Options& o, const Visit& visit) {
   visit("hide_labels", o.hide_labels);
   visit("hide_conf", o.hide_conf);
   visit("verbose", o.verbose);
-  visit("project", o.project);
-  visit("name", o.name);
-  visit("exist_ok", o.exist_ok);
-  visit("device", o.device);
-  visit("ranks", o.ranks);
-  visit("threads", o.threads);
-  visit("workers", o.workers);
-  visit("worker_prefix", o.worker_prefix);
+  visit_run(o, visit);
 }
 
 }  // namespace

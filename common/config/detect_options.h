@@ -7,11 +7,13 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "common/config/execution_options.h"
+
 namespace yolodist::config {
 
 // What `yolodist detect` was asked to do. Names and meaning are those of YOLOv5's detect.py. Plain values;
 // filled by launcher/cli, stored as run.yaml, sent to the worker, read by worker/commands.
-struct DetectOptions {
+struct DetectOptions : ExecutionOptions {
   // What is looked at, and how.
   std::string weights;  // one checkpoint
   std::string source;   // a picture, a folder, a pattern with * or ?, or a list file (.txt)
@@ -35,13 +37,6 @@ struct DetectOptions {
   std::string project = "runs/detect";
   std::string name = "exp";
   bool exist_ok = false;
-
-  // How it is executed.
-  std::string device;         // "" = cuda if there is one, else cpu; cpu, cuda, 0, 0,1
-  int ranks = 0;              // without mpirun: ranks to start; 0 = one a device
-  int threads = 0;            // compute threads a rank; 0 = allowed cores / local ranks
-  int workers = 8;            // decoding threads a rank, at most
-  std::string worker_prefix;  // command put before the worker
 };
 
 // As for ValOptions.

@@ -63,6 +63,20 @@ void assign_field(const char* key, const nlohmann::json& value, Member& member) 
   }
 }
 
+// The last fields of val's and detect's options: the run directory and the execution. As for any list of
+// fields, `o` is const or not.
+template <typename Options, typename Visit>
+void visit_run(Options& o, const Visit& visit) {
+  visit("project", o.project);
+  visit("name", o.name);
+  visit("exist_ok", o.exist_ok);
+  visit("device", o.device);
+  visit("ranks", o.ranks);
+  visit("threads", o.threads);
+  visit("workers", o.workers);
+  visit("worker_prefix", o.worker_prefix);
+}
+
 // Stores each field it visits.
 struct FieldWriter {
   nlohmann::ordered_json& document;

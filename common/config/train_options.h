@@ -9,12 +9,14 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "common/config/execution_options.h"
+
 namespace yolodist::config {
 
 // What `yolodist train` was asked to do. Names and meaning are YOLOv5's where YOLOv5 has the option.
 // Plain values; filled by launcher/cli, stored as run.yaml, sent to the worker, read by
 // worker/train/assemble.
-struct TrainOptions {
+struct TrainOptions : ExecutionOptions {
   // The recipe: what decides the result. A resumed run may not change these.
   std::string weights;  // a checkpoint to start from; "" = from scratch
   std::string cfg;      // shipped model name or path of a model yaml; "" = from the checkpoint
@@ -52,24 +54,21 @@ struct TrainOptions {
   bool resume = false;
   std::string resume_from;  // a run directory or checkpoint; "" = the newest
 
-  // How it is executed; may change on resume and never changes the result beyond rounding.
-  std::string device;         // "" = cuda if there is one, else cpu; cpu, cuda, 0, 0,1
-  int ranks = 0;              // without mpirun: ranks to start; 0 = one a device
-  std::vector<int> shard;     // pictures of the global batch for each rank; empty = even
-  int threads = 0;            // compute threads a rank; 0 = allowed cores / local ranks
-  int workers = 8;            // decoding threads a rank, at most
-  int val_batch = 0;          // pictures a validation group; 0 = 2 x batch in training
-  std::string cache;          // "", ram, disk
-  std::string cache_dir;      // "" = /dev/shm for ram, else $SLURM_TMPDIR, $TMPDIR or /tmp
-  int max_steps = 0;          // stop with a checkpoint after so many optimizer steps since the run's start
-  int max_iterations = 0;     // likewise, in iterations
-  std::string worker_prefix;  // command put before the worker (gdb, nsys)
+  // How it is executed, with ExecutionOptions; may change on resume and never changes the result beyond
+  // rounding.
+  std::vector<int> shard;  // pictures of the global batch for each rank; empty = even
+  int val_batch = 0;       // pictures a validation group; 0 = 2 x batch in training
+  std::string cache;       // "", ram, disk
+  std::string cache_dir;   // "" = /dev/shm for ram, else $SLURM_TMPDIR, $TMPDIR or /tmp
+  int max_steps = 0;       // stop with a checkpoint after so many optimizer steps since the run's start
+  int max_iterations = 0;  // likewise, in iterations
   bool verbose = false;
 };
 
 // Every field under its option's name (dashes as underscores; global_batch is batch_size, imgsz_px is imgsz,
-// and noautoanchor, nosave, noval and noplots are YOLOv5's), in the order above. Reading ignores unknown keys
-// and keeps the default of a missing one. Throws UsageError when a value has the wrong type.
+// and noautoanchor, nosave, noval and noplots are YOLOv5's), recipe first, then what may change on resume.
+// Reading ignores unknown keys and keeps the default of a missing one. Throws UsageError when a value has the
+// wrong type.
 nlohmann::ordered_json to_json(const TrainOptions& options);
 TrainOptions train_options_from_json(const nlohmann::json& document);
 

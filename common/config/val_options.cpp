@@ -27,14 +27,7 @@ void visit_fields(Options& o, const Visit& visit) {
   visit("save_json", o.save_json);
   visit("noplots", o.no_plots);
   visit("json", o.json);
-  visit("project", o.project);
-  visit("name", o.name);
-  visit("exist_ok", o.exist_ok);
-  visit("device", o.device);
-  visit("ranks", o.ranks);
-  visit("threads", o.threads);
-  visit("workers", o.workers);
-  visit("worker_prefix", o.worker_prefix);
+  visit_run(o, visit);
 }
 
 }  // namespace

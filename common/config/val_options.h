@@ -6,11 +6,13 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "common/config/execution_options.h"
+
 namespace yolodist::config {
 
 // What `yolodist val` was asked to do. Names and meaning are those of YOLOv5's val.py. Plain values; filled
 // by launcher/cli, stored as run.yaml, sent to the worker, read by worker/commands.
-struct ValOptions {
+struct ValOptions : ExecutionOptions {
   // What is measured.
   std::string weights;       // one checkpoint
   std::string data;          // path of the data yaml
@@ -33,17 +35,11 @@ struct ValOptions {
   std::string project = "runs/val";
   std::string name = "exp";
   bool exist_ok = false;
-
-  // How it is executed.
-  std::string device;         // "" = cuda if there is one, else cpu; cpu, cuda, 0, 0,1
-  int ranks = 0;              // without mpirun: ranks to start; 0 = one a device
-  int threads = 0;            // compute threads a rank; 0 = allowed cores / local ranks
-  int workers = 8;            // decoding threads a rank, at most
-  std::string worker_prefix;  // command put before the worker
 };
 
-// Every field under its option's name, dashes as underscores, in the order above. Reading ignores unknown
-// keys and keeps the default of a missing one. Throws UsageError when a value has the wrong type.
+// Every field under its option's name, dashes as underscores, in the order above, execution last. Reading
+// ignores unknown keys and keeps the default of a missing one. Throws UsageError when a value has the wrong
+// type.
 nlohmann::ordered_json to_json(const ValOptions& options);
 ValOptions val_options_from_json(const nlohmann::json& document);
 

@@ -3,6 +3,7 @@
 #include "launcher/cli/description.h"
 
 #include <charconv>
+#include <sstream>
 
 #include "common/base/error.h"
 
@@ -57,23 +58,56 @@ po::typed_value<double>* number(double& field, const char* placeholder) {
   return po::value<double>(&field)->default_value(field, exact_decimal(field))->value_name(placeholder);
 }
 
-po::options_description describe_execution(const ExecutionFields& fields) {
+void add_run_directory(po::options_description& to, std::string& project, std::string& name, bool& exist_ok) {
+  add(to, "project", text(project, "FOLDER"), "folder of the run directories");
+  add(to, "name", text(name, "NAME"), "run directory; name2, name3, … if it exists");
+  add(to, "exist-ok", flag(exist_ok), "use the run directory even if it exists");
+}
+
+po::options_description describe_execution(config::ExecutionOptions& options) {
   po::options_description execution = group("Execution: never changes the result beyond rounding");
-  add(execution, "device", text(fields.device, "cpu|cuda|0,1"),
+  add(execution, "device", text(options.device, "cpu|cuda|0,1"),
       "'' = all visible GPUs, or the CPU if there is none");
-  add(execution, "ranks", value(fields.ranks, "N"), "without mpirun: ranks to start; 0 = one a device");
-  add(execution, "threads", value(fields.threads, "N"),
+  add(execution, "ranks", value(options.ranks, "N"), "without mpirun: ranks to start; 0 = one a device");
+  add(execution, "threads", value(options.threads, "N"),
       "compute threads a rank; 0 = allowed cores / ranks of the host");
-  add(execution, "workers", value(fields.workers, "N"), "decoding threads a rank, at most");
-  add(execution, "worker-prefix", text(fields.worker_prefix, "'CMD ...'"),
+  add(execution, "workers", value(options.workers, "N"), "decoding threads a rank, at most");
+  add(execution, "worker-prefix", text(options.worker_prefix, "'CMD ...'"),
       "put before the worker: gdb, nsys, apptainer exec");
   return execution;
 }
 
-void check_execution(const ExecutionFields& fields) {
-  require_at_least("ranks", fields.ranks, 0);
-  require_at_least("threads", fields.threads, 0);
-  require_at_least("workers", fields.workers, 0);
+void check_execution(const config::ExecutionOptions& options) {
+  require_at_least("ranks", options.ranks, 0);
+  require_at_least("threads", options.threads, 0);
+  require_at_least("workers", options.workers, 0);
+}
+
+po::options_description describe_other(bool& help, bool& version) {
+  po::options_description other = group("Other");
+  add(other, "help", flag(help), "this text");
+  add(other, "version", flag(version), "versions of this program and its libraries");
+  return other;
+}
+
+void add_weights(po::options_description& to, CheckpointTexts& texts) {
+  add(to, "weights", po::value(&texts.weights)->multitoken()->value_name("FILE"),
+      "checkpoint: of yolodist or an official .pt");
+}
+
+void add_limits(po::options_description& to, double& confidence, double& iou, int& max_detections) {
+  add(to, "conf-thres", number(confidence, "X"), "least confidence of a detection (also --conf)");
+  add(to, "iou-thres", number(iou, "X"), "overlap at which NMS drops a box (also --iou)");
+  add(to, "max-det", value(max_detections, "N"), "most detections of a picture");
+}
+
+std::string checkpoint_help(const po::options_description& description) {
+  std::ostringstream stream;
+  stream << description;
+  stream
+      << "\nExit codes: 0 done, 64 usage, 65 data or weights, 69 no device, 70 bug, 71 memory, 74 storage, "
+         "76 peers\nlost, 128+n ended by signal n.\n";
+  return stream.str();
 }
 
 std::vector<GivenOption> parse(const std::vector<std::string>& words,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/text.h"
+#include "common/config/execution_options.h"
 #include "launcher/cli/options.h"
 
 // What the command lines of all commands are described, read and checked with.
@@ -27,16 +28,26 @@ boost::program_options::typed_value<T>* value(T& field, const char* placeholder)
 // The same with the default as few digits as it takes: 0.45.
 boost::program_options::typed_value<double>* number(double& field, const char* placeholder);
 
-// Where and on what a command of several ranks runs: the options that every such command has.
-struct ExecutionFields {
-  std::string& device;
-  int& ranks;
-  int& threads;
-  int& workers;
-  std::string& worker_prefix;
+// Options that several commands have, with the same help.
+void add_run_directory(boost::program_options::options_description& to, std::string& project,
+                       std::string& name, bool& exist_ok);
+boost::program_options::options_description describe_execution(config::ExecutionOptions& options);
+void check_execution(const config::ExecutionOptions& options);
+// --help and --version.
+boost::program_options::options_description describe_other(bool& help, bool& version);
+
+// Of val and detect: options whose text on the command line is not yet their value.
+struct CheckpointTexts {
+  std::vector<std::string> weights;
+  std::string imgsz = "640";
+  bool help = false, version = false;
 };
-boost::program_options::options_description describe_execution(const ExecutionFields& fields);
-void check_execution(const ExecutionFields& fields);
+void add_weights(boost::program_options::options_description& to, CheckpointTexts& texts);
+// The thresholds of what counts as found.
+void add_limits(boost::program_options::options_description& to, double& confidence, double& iou,
+                int& max_detections);
+// All of their --help: the description and the exit codes.
+std::string checkpoint_help(const boost::program_options::options_description& description);
 
 // Reads `words` by the description into the fields that it is bound to. `grammar.known` is filled in from the
 // description; the options in `with_optional_value` may stand without one, which is then "". Throws

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <sstream>
 
 #include "common/base/error.h"
 #include "launcher/cli/description.h"
@@ -15,29 +14,15 @@ namespace {
 namespace po = boost::program_options;
 using config::DetectOptions;
 
-// Options whose text on the command line is not yet their value.
-struct DetectTexts {
-  std::vector<std::string> weights;
-  std::string imgsz = "640";
-  bool help = false, version = false;
-};
-
-ExecutionFields execution_fields(DetectOptions& o) {
-  return {o.device, o.ranks, o.threads, o.workers, o.worker_prefix};
-}
-
-po::options_description describe(DetectOptions& o, DetectTexts& t) {
+po::options_description describe(DetectOptions& o, CheckpointTexts& t) {
   po::options_description looked_for = group("Looked at: what decides the result");
-  add(looked_for, "weights", po::value(&t.weights)->multitoken()->value_name("FILE"),
-      "checkpoint: of yolodist or an official .pt");
+  add_weights(looked_for, t);
   add(looked_for, "source", text(o.source, "PATH"),
       "a picture, a folder, a pattern ('*.jpg', '**/*.png') or a list of pictures (.txt)");
   add(looked_for, "data", text(o.data, "FILE"), "data set yaml for the class names; '' = the checkpoint's");
   add(looked_for, "imgsz", text(t.imgsz, "PX"),
       "longer side of the network's input (also --img, --img-size)");
-  add(looked_for, "conf-thres", number(o.confidence, "X"), "least confidence of a detection (also --conf)");
-  add(looked_for, "iou-thres", number(o.iou, "X"), "overlap at which NMS drops a box (also --iou)");
-  add(looked_for, "max-det", value(o.max_detections, "N"), "most detections of a picture");
+  add_limits(looked_for, o.confidence, o.iou, o.max_detections);
   add(looked_for, "classes", po::value<std::vector<int>>(&o.classes)->multitoken()->value_name("N ..."),
       "only these classes");
   add(looked_for, "agnostic-nms", flag(o.agnostic_nms), "NMS across classes");
@@ -50,21 +35,15 @@ po::options_description describe(DetectOptions& o, DetectTexts& t) {
   add(output, "line-thickness", value(o.line_thickness_px, "PX"), "of the drawn boxes");
   add(output, "hide-labels", flag(o.hide_labels), "boxes without class names");
   add(output, "hide-conf", flag(o.hide_conf), "class names without confidences");
-  add(output, "project", text(o.project, "FOLDER"), "folder of the run directories");
-  add(output, "name", text(o.name, "NAME"), "run directory; name2, name3, … if it exists");
-  add(output, "exist-ok", flag(o.exist_ok), "use the run directory even if it exists");
+  add_run_directory(output, o.project, o.name, o.exist_ok);
   add(output, "verbose", flag(o.verbose), "say more");
-
-  po::options_description other = group("Other");
-  add(other, "help", flag(t.help), "this text");
-  add(other, "version", flag(t.version), "versions of this program and its libraries");
 
   po::options_description all = group(
       "yolodist detect --weights FILE --source PATH [options]\n\n"
       "Finds objects in pictures. Options keep the names of YOLOv5's detect.py; unique beginnings are "
       "enough.\n"
       "Start several ranks with mpirun or srun, or with --ranks or --device 0,1");
-  all.add(looked_for).add(output).add(describe_execution(execution_fields(o))).add(other);
+  all.add(looked_for).add(output).add(describe_execution(o)).add(describe_other(t.help, t.version));
   return all;
 }
 
@@ -103,7 +82,7 @@ void check_source(const std::string& source) {
 DetectCommandLine parse_detect(const std::vector<std::string>& words) {
   DetectCommandLine line;
   DetectOptions& o = line.options;
-  DetectTexts texts;
+  CheckpointTexts texts;
   const Grammar grammar{
       "detect",
       {},
@@ -126,19 +105,14 @@ DetectCommandLine parse_detect(const std::vector<std::string>& words) {
   for (const int class_index : o.classes) {
     require_at_least("classes", class_index, 0);
   }
-  check_execution(execution_fields(o));
+  check_execution(o);
   return line;
 }
 
 std::string detect_help() {
   DetectOptions options;
-  DetectTexts texts;
-  std::ostringstream stream;
-  stream << describe(options, texts);
-  stream
-      << "\nExit codes: 0 done, 64 usage, 65 data or weights, 69 no device, 70 bug, 71 memory, 74 storage, "
-         "76 peers\nlost, 128+n ended by signal n.\n";
-  return stream.str();
+  CheckpointTexts texts;
+  return checkpoint_help(describe(options, texts));
 }
 
 const std::vector<RefusedOption>& refused_detect_options() {

@@ -57,7 +57,7 @@ void check_ranges(TrainOptions& o) {
   require_at_least("seed", o.seed, int64_t{0});
   require_at_least("patience", o.patience, 0);
   require_at_least("checkpoint-every", o.checkpoint_every_steps, 0);
-  check_execution({o.device, o.ranks, o.threads, o.workers, o.worker_prefix});
+  check_execution(o);
   require_at_least("val-batch", o.val_batch, 0);
   require_at_least("max-steps", o.max_steps, 0);
   require_at_least("max-iterations", o.max_iterations, 0);

@@ -43,9 +43,7 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
   add(recipe, "no-augment", flag(t.no_augment), "no mosaic, warp, colour, flips: for exact comparisons");
 
   po::options_description output = group("Output: what is written and when");
-  add(output, "project", text(o.project, "FOLDER"), "folder of the run directories");
-  add(output, "name", text(o.name, "NAME"), "run directory; name2, name3, … if it exists");
-  add(output, "exist-ok", flag(o.exist_ok), "use the run directory even if it exists");
+  add_run_directory(output, o.project, o.name, o.exist_ok);
   add(output, "nosave", flag(o.no_save), "save only the final epoch");
   add(output, "noval", flag(o.no_val), "validate only the final epoch");
   add(output, "noplots", flag(o.no_plots), "no pictures in the run directory");
@@ -58,8 +56,7 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
       "go on with a run directory or checkpoint; without a value, the newest run under --project");
   add(output, "verbose", flag(o.verbose), "say more");
 
-  po::options_description execution =
-      describe_execution({o.device, o.ranks, o.threads, o.workers, o.worker_prefix});
+  po::options_description execution = describe_execution(o);
   add(execution, "shard", text(t.shard, "auto|6,6,2,2"), "pictures of the global batch for each rank");
   add(execution, "cache", po::value<std::string>(&t.cache)->value_name("[ram|disk]"),
       "keep decoded pictures in one file a node, in memory or on disk; without a value, ram");
@@ -71,15 +68,11 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
   add(execution, "max-iterations", value(o.max_iterations, "N"),
       "save and stop after so many iterations of the run; 0 = off");
 
-  po::options_description other = group("Other");
-  add(other, "help", flag(t.help), "this text");
-  add(other, "version", flag(t.version), "versions of this program and its libraries");
-
   po::options_description all = group(
       "yolodist train [options]\n\n"
       "Trains YOLOv5. Options keep YOLOv5's names; unique beginnings are enough.\n"
       "Start several ranks with mpirun or srun, or with --ranks or --device 0,1");
-  all.add(recipe).add(output).add(execution).add(other);
+  all.add(recipe).add(output).add(execution).add(describe_other(t.help, t.version));
   return all;
 }
 

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/cli/val_command_line.h"
 
-#include <sstream>
-
 #include "common/base/error.h"
 #include "launcher/cli/description.h"
 
@@ -13,30 +11,16 @@ namespace {
 namespace po = boost::program_options;
 using config::ValOptions;
 
-// Options whose text on the command line is not yet their value.
-struct ValTexts {
-  std::vector<std::string> weights;
-  std::string imgsz = "640";
-  bool help = false, version = false;
-};
-
-ExecutionFields execution_fields(ValOptions& o) {
-  return {o.device, o.ranks, o.threads, o.workers, o.worker_prefix};
-}
-
-po::options_description describe(ValOptions& o, ValTexts& t) {
+po::options_description describe(ValOptions& o, CheckpointTexts& t) {
   po::options_description measured = group("Measured: what decides the result");
-  add(measured, "weights", po::value(&t.weights)->multitoken()->value_name("FILE"),
-      "checkpoint: of yolodist or an official .pt");
+  add_weights(measured, t);
   add(measured, "data", text(o.data, "FILE"), "data set yaml");
   add(measured, "task", text(o.task, "NAME"),
       "train, val, test: that split of the data set; speed: val in squares, confidence 0.25, IoU 0.45");
   add(measured, "batch-size", value(o.batch, "N"),
       "pictures of all ranks that share one shape (also --batch); the shape may change mAP a little");
   add(measured, "imgsz", text(t.imgsz, "PX"), "side (also --img, --img-size)");
-  add(measured, "conf-thres", number(o.confidence, "X"), "least confidence of a detection (also --conf)");
-  add(measured, "iou-thres", number(o.iou, "X"), "overlap at which NMS drops a box (also --iou)");
-  add(measured, "max-det", value(o.max_detections, "N"), "most detections of a picture");
+  add_limits(measured, o.confidence, o.iou, o.max_detections);
   add(measured, "single-cls", flag(o.single_cls), "treat all classes as one");
 
   po::options_description output = group("Output: what is written");
@@ -48,20 +32,14 @@ po::options_description describe(ValOptions& o, ValTexts& t) {
   add(output, "noplots", flag(o.no_plots), "no pictures in the run directory");
   add(output, "json", flag(o.json),
       "the result as one JSON document on standard output, all else on standard error");
-  add(output, "project", text(o.project, "FOLDER"), "folder of the run directories");
-  add(output, "name", text(o.name, "NAME"), "run directory; name2, name3, … if it exists");
-  add(output, "exist-ok", flag(o.exist_ok), "use the run directory even if it exists");
-
-  po::options_description other = group("Other");
-  add(other, "help", flag(t.help), "this text");
-  add(other, "version", flag(t.version), "versions of this program and its libraries");
+  add_run_directory(output, o.project, o.name, o.exist_ok);
 
   po::options_description all = group(
       "yolodist val --weights FILE --data FILE [options]\n\n"
       "Validates a checkpoint: precision, recall, mAP, speed. Options keep the names of YOLOv5's val.py;\n"
       "unique beginnings are enough. Start several ranks with mpirun or srun, or with --ranks or --device "
       "0,1");
-  all.add(measured).add(output).add(describe_execution(execution_fields(o))).add(other);
+  all.add(measured).add(output).add(describe_execution(o)).add(describe_other(t.help, t.version));
   return all;
 }
 
@@ -90,7 +68,7 @@ void fill_in(ValOptions& o) {
 ValCommandLine parse_val(const std::vector<std::string>& words) {
   ValCommandLine line;
   ValOptions& o = line.options;
-  ValTexts texts;
+  CheckpointTexts texts;
   const Grammar grammar{"val",
                         {},
                         {{"batch", "batch-size"},
@@ -116,20 +94,15 @@ ValCommandLine parse_val(const std::vector<std::string>& words) {
   require_at_least("max-det", o.max_detections, 1);
   require_share("conf-thres", o.confidence);
   require_share("iou-thres", o.iou);
-  check_execution(execution_fields(o));
+  check_execution(o);
   fill_in(o);
   return line;
 }
 
 std::string val_help() {
   ValOptions options;
-  ValTexts texts;
-  std::ostringstream stream;
-  stream << describe(options, texts);
-  stream
-      << "\nExit codes: 0 done, 64 usage, 65 data or weights, 69 no device, 70 bug, 71 memory, 74 storage, "
-         "76 peers\nlost, 128+n ended by signal n.\n";
-  return stream.str();
+  CheckpointTexts texts;
+  return checkpoint_help(describe(options, texts));
 }
 
 const std::vector<RefusedOption>& refused_val_options() {

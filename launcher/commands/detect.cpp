@@ -8,7 +8,6 @@
 #include "common/base/error.h"
 #include "common/base/text.h"
 #include "common/config/data_set.h"
-#include "common/config/share_folder.h"
 #include "launcher/cli/detect_command_line.h"
 #include "launcher/commands/job.h"
 #include "launcher/commands/run_files.h"
@@ -32,37 +31,15 @@ protocol::Start prepare_detect(config::DetectOptions o, int world_size) {
   o.ranks = world_size;
   const run::RunDirectory directory =
       run::create_run_directory(o.project, o.name, o.exist_ok, /*trains=*/false);
-  write_run(directory, {.command = "detect",
-                        .options = config::to_json(o),
-                        .world_size = world_size,
-                        .started = "",
-                        .resumed_count = 0});
-
-  protocol::Start start;
-  start.command = "detect";
-  start.run_directory = absolute_path(directory.root.string());
-  start.share_folder = absolute_path(config::share_folder().string());
+  protocol::Start start = begin_run(directory, "detect", config::to_json(o), world_size);
   start.detect = std::move(o);
   return start;
 }
 
 int detect(const std::vector<std::string>& words) {
   const cli::DetectCommandLine line = cli::parse_detect(words);
-  if (line.wants_help) {
-    return print(cli::detect_help());
-  }
-  if (line.wants_version) {
-    return print_version();
-  }
-  return run_job({.command = "detect",
-                  .words = words,
-                  .device = line.options.device,
-                  .ranks = line.options.ranks,
-                  .threads = line.options.threads,
-                  .worker_prefix = line.options.worker_prefix,
-                  .verbose = line.options.verbose,
-                  .json = false,
-                  .prepare = [&line](int world_size) { return prepare_detect(line.options, world_size); }});
+  return run_command("detect", words, line, cli::detect_help,
+                     [&line](int world_size) { return prepare_detect(line.options, world_size); });
 }
 
 }  // namespace yolodist::commands

@@ -37,4 +37,30 @@ int run_job(const Job& job);
 int print(const std::string& text);
 int print_version();
 
+// What a command does with its command line once that is read (cli::TrainCommandLine, …): --help, --version,
+// else the job. `words` and `prepare` as in Job.
+template <typename CommandLine>
+int run_command(const std::string& command, const std::vector<std::string>& words, const CommandLine& line,
+                std::string (*help)(), const std::function<protocol::Start(int world_size)>& prepare) {
+  if (line.wants_help) {
+    return print(help());
+  }
+  if (line.wants_version) {
+    return print_version();
+  }
+  bool json = false;
+  if constexpr (requires { line.options.json; }) {
+    json = line.options.json;
+  }
+  return run_job({.command = command,
+                  .words = words,
+                  .device = line.options.device,
+                  .ranks = line.options.ranks,
+                  .threads = line.options.threads,
+                  .worker_prefix = line.options.worker_prefix,
+                  .verbose = line.options.verbose,
+                  .json = json,
+                  .prepare = prepare});
+}
+
 }  // namespace yolodist::commands

@@ -8,6 +8,7 @@
 
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "common/config/share_folder.h"
 #include "launcher/cli/version.h"
 #include "launcher/device/host.h"
 #include "launcher/mpi/launch_environment.h"
@@ -63,6 +64,18 @@ void write_run(const run::RunDirectory& directory, const RunRecord& record) {
   document["resumed_count"] = record.resumed_count;
   document["options"] = record.options;
   run::write_run_yaml(directory, document);
+}
+
+protocol::Start begin_run(const run::RunDirectory& directory, const std::string& command,
+                          const nlohmann::ordered_json& options, int world_size) {
+  write_run(
+      directory,
+      {.command = command, .options = options, .world_size = world_size, .started = "", .resumed_count = 0});
+  protocol::Start start;
+  start.command = command;
+  start.run_directory = absolute_path(directory.root.string());
+  start.share_folder = absolute_path(config::share_folder().string());
+  return start;
 }
 
 }  // namespace yolodist::commands

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "common/protocol/messages.h"
 #include "common/run/run_directory.h"
 
 // The files that a command line names and that a run begins with, for every command.
@@ -25,5 +26,10 @@ struct RunRecord {
   int resumed_count = 0;
 };
 void write_run(const run::RunDirectory& directory, const RunRecord& record);
+
+// Begins a run that trains nothing, in its new directory: writes run.yaml and returns what the workers are
+// told, to which the caller adds the options themselves.
+protocol::Start begin_run(const run::RunDirectory& directory, const std::string& command,
+                          const nlohmann::ordered_json& options, int world_size);
 
 }  // namespace yolodist::commands

@@ -10,21 +10,8 @@ namespace yolodist::commands {
 
 int train(const std::vector<std::string>& words) {
   const cli::TrainCommandLine line = cli::parse_train(words);
-  if (line.wants_help) {
-    return print(cli::train_help());
-  }
-  if (line.wants_version) {
-    return print_version();
-  }
-  return run_job({.command = "train",
-                  .words = words,
-                  .device = line.options.device,
-                  .ranks = line.options.ranks,
-                  .threads = line.options.threads,
-                  .worker_prefix = line.options.worker_prefix,
-                  .verbose = line.options.verbose,
-                  .json = false,
-                  .prepare = [&line](int world_size) { return start_of(prepare_run(line, world_size)); }});
+  return run_command("train", words, line, cli::train_help,
+                     [&line](int world_size) { return start_of(prepare_run(line, world_size)); });
 }
 
 }  // namespace yolodist::commands

@@ -7,7 +7,6 @@
 #include "common/base/error.h"
 #include "common/base/text.h"
 #include "common/config/data_set.h"
-#include "common/config/share_folder.h"
 #include "launcher/cli/val_command_line.h"
 #include "launcher/commands/job.h"
 #include "launcher/commands/run_files.h"
@@ -26,37 +25,15 @@ protocol::Start prepare_val(config::ValOptions o, int world_size) {
   }
   const run::RunDirectory directory =
       run::create_run_directory(o.project, o.name, o.exist_ok, /*trains=*/false);
-  write_run(directory, {.command = "val",
-                        .options = config::to_json(o),
-                        .world_size = world_size,
-                        .started = "",
-                        .resumed_count = 0});
-
-  protocol::Start start;
-  start.command = "val";
-  start.run_directory = absolute_path(directory.root.string());
-  start.share_folder = absolute_path(config::share_folder().string());
+  protocol::Start start = begin_run(directory, "val", config::to_json(o), world_size);
   start.val = std::move(o);
   return start;
 }
 
 int val(const std::vector<std::string>& words) {
   const cli::ValCommandLine line = cli::parse_val(words);
-  if (line.wants_help) {
-    return print(cli::val_help());
-  }
-  if (line.wants_version) {
-    return print_version();
-  }
-  return run_job({.command = "val",
-                  .words = words,
-                  .device = line.options.device,
-                  .ranks = line.options.ranks,
-                  .threads = line.options.threads,
-                  .worker_prefix = line.options.worker_prefix,
-                  .verbose = line.options.verbose,
-                  .json = line.options.json,
-                  .prepare = [&line](int world_size) { return prepare_val(line.options, world_size); }});
+  return run_command("val", words, line, cli::val_help,
+                     [&line](int world_size) { return prepare_val(line.options, world_size); });
 }
 
 }  // namespace yolodist::commands

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the yolodist authors
 # SPDX-License-Identifier: Apache-2.0
-"""Builder, forward pass, target assignment, loss and a whole small training of the peer."""
+"""Builder, forward pass, target assignment and loss of the peer."""
 import contextlib
 import hashlib
 import math
@@ -13,7 +13,6 @@ import yolov5.models.yolo as yolo
 import yolov5.utils.loss as loss_module
 from yolov5.utils.loss import ComputeLoss
 from yolov5.utils.metrics import bbox_iou
-from yolov5.utils.torch_utils import ModelEMA, smart_optimizer
 
 from . import formula
 
@@ -240,70 +239,6 @@ def loss(folder):
         value.sum().backward()
         ciou[precision] = {"ciou": formula.shortest(value), "gradient": formula.shortest(p.grad)}
     folder.write("loss", {"cases": cases, "ciou": ciou})
-
-
-def trace(folder, pictures):
-    """A whole training in double on 8 letterboxed pictures, two batches of 4 an epoch, in order."""
-    from .pictures import letterboxed
-    size, batch, epochs, nbs = 64, 4, 10, 64
-    images, targets, files = letterboxed(pictures, 8, size)
-    nc = pictures.class_count
-    runs = []
-    for key, forced in (("accumulate_1", 1), ("natural", None)):
-        model = build("yolov5n", nc)
-        formula.fill_weights(model)
-        hyp = {**LOW, "cls": LOW["cls"] * nc / 80, "obj": LOW["obj"] * (size / 640) ** 2}
-        accumulate = forced or max(round(nbs / batch), 1)
-        hyp["weight_decay"] *= batch * accumulate / nbs
-        model.hyp, model.nc = hyp, nc
-        compute = ComputeLoss(model)  # before .double(): its anchors stay float32, as yolodist's do
-        model.double()
-        formula.fill_weights(model)
-        optimizer = smart_optimizer(model, "SGD", hyp["lr0"], hyp["momentum"], hyp["weight_decay"])
-        lf = lambda x: (1 - x / epochs) * (1.0 - hyp["lrf"]) + hyp["lrf"]
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lr_lambda=lf)
-        ema = ModelEMA(model)
-        nb = len(images) // batch
-        nw = max(round(hyp["warmup_epochs"] * nb), 100)
-        scheduler.last_epoch = -1
-        last_step, rows = -1, []
-        for epoch in range(epochs):
-            model.train()
-            optimizer.zero_grad()
-            for i in range(nb):
-                ni = i + nb * epoch
-                if ni <= nw:
-                    x = [0, nw]
-                    accumulate = forced or max(1, np.interp(ni, x, [1, nbs / batch]).round())
-                    for j, group in enumerate(optimizer.param_groups):
-                        group["lr"] = np.interp(ni, x, [hyp["warmup_bias_lr"] if j == 0 else 0.0,
-                                                        group["initial_lr"] * lf(epoch)])
-                        group["momentum"] = np.interp(ni, x, [hyp["warmup_momentum"], hyp["momentum"]])
-                part = range(i * batch, (i + 1) * batch)
-                labels = torch.cat([torch.cat((torch.full((len(targets[k]), 1), float(n)), targets[k]), 1)
-                                    for n, k in enumerate(part)])
-                with double_accumulators():
-                    total, items = compute(model(images[part.start:part.stop].double() / 255), labels)
-                total.backward()
-                norm, stepped = None, ni - last_step >= accumulate
-                if stepped:
-                    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=10.0))
-                    optimizer.step()
-                    optimizer.zero_grad()
-                    ema.update(model)
-                    last_step = ni
-                rows.append({"epoch": epoch, "iteration": ni, "box": float(items[0]), "obj": float(items[1]),
-                             "cls": float(items[2]), "total": float(total), "accumulate": float(accumulate),
-                             "lr": [float(g["lr"]) for g in optimizer.param_groups],
-                             "momentum": float(optimizer.param_groups[0]["momentum"]), "stepped": bool(stepped),
-                             "gradient_norm": norm, "model": whole(model), "ema": whole(ema.ema)})
-            scheduler.step()
-        runs.append({"name": key, "accumulate": forced, "hyp": hyp, "rows": rows,
-                     "final": {k: formula.sums(v) for k, v in model.state_dict().items()}})
-        print("  ", key, rows[0]["total"], rows[-1]["total"])
-    folder.write("trace", {"model": "yolov5n", "nc": nc, "imgsz": size, "batch": batch, "epochs": epochs,
-                           "nominal_batch": nbs, "files": files, "pixel_sha256": [formula.sha256(im) for im in images],
-                           "targets": [formula.shortest(t) for t in targets], "runs": runs})
 
 
 def whole(model):

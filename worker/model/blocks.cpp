@@ -19,6 +19,7 @@
 
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "worker/ops/batch_norm.h"
 
 namespace yolodist::model {
 namespace {
@@ -55,9 +56,12 @@ at::Tensor batch_norm(Pass& pass, const std::string& name, const at::Tensor& x) 
   }
   const auto& place = pass.table->places.at(name);
   pass.record->value_count[static_cast<size_t>(place.index)] = x.size(0) * x.size(2) * x.size(3);
-  return at::batch_norm(x, weight, bias, pass.record->mean.narrow(0, place.offset, place.channels),
-                        pass.record->variance.narrow(0, place.offset, place.channels), true, 1.0, bn_eps,
-                        true);
+  const at::Tensor mean = pass.record->mean.narrow(0, place.offset, place.channels);
+  const at::Tensor variance = pass.record->variance.narrow(0, place.offset, place.channels);
+  if (x.is_cpu() && x.scalar_type() == at::kFloat && x.is_contiguous(at::MemoryFormat::ChannelsLast)) {
+    return ops::batch_norm_with_double_sums(x, weight, bias, mean, variance, bn_eps);
+  }
+  return at::batch_norm(x, weight, bias, mean, variance, true, 1.0, bn_eps, true);
 }
 
 // A convolution of the running layer, by its name in the state dict.
