@@ -2,126 +2,182 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/loss/detection_loss.h"
 
-#include <ATen/TensorIndexing.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/binary_cross_entropy_with_logits.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/clamp_min.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/index.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <optional>
 
 #include "common/base/error.h"
 #include "worker/loss/box_iou.h"
+#include "worker/loss/cross_entropy.h"
+#include "worker/loss/matched_cells.h"
 
 namespace yolodist::loss {
 namespace {
 
-// What is known on the host as a tensor beside the predictions; always a copy.
-at::Tensor to_tensor(const std::vector<int64_t>& values, at::Device device) {
-  return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())}, at::kLong)
-      .to(device, at::kLong, /*non_blocking=*/false, /*copy=*/true);
-}
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
 
-at::Tensor to_tensor(const std::vector<float>& values, at::Device device) {
-  return at::from_blob(const_cast<float*>(values.data()), {static_cast<int64_t>(values.size())}, at::kFloat)
-      .to(device, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
-}
+constexpr int64_t first_class = 5, objectness_channel = 4;
 
-// Sum of the elements' binary cross entropies, with YOLOv5's positive weight and focal option.
-// Source: ultralytics/yolov5 v7.0 utils/loss.py, FocalLoss (alpha 0.25).
-at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, double positive_weight,
-                             double gamma) {
-  const at::Tensor weight = positive_weight == 1.0
-                                ? at::Tensor()
-                                : at::full({1}, positive_weight, logits.options().requires_grad(false));
-  if (gamma <= 0) {
-    return at::binary_cross_entropy_with_logits(logits, labels, {}, weight, at::Reduction::Sum);
-  }
-  constexpr double alpha = 0.25;
-  const at::Tensor entropy =
-      at::binary_cross_entropy_with_logits(logits, labels, {}, weight, at::Reduction::None);
-  const at::Tensor probability = at::sigmoid(logits);
-  const at::Tensor right = labels * probability + (1 - labels) * (1 - probability);
-  const at::Tensor class_weight = labels * alpha + (1 - labels) * (1 - alpha);
-  return (entropy * class_weight * (1 - right).pow(gamma)).sum();
-}
-
-// The objectness each cell should have: its detached CIoU where it answers for a target, 0 elsewhere. A cell
-// that answers for several keeps the last in order of emission.
-at::Tensor objectness_labels(const at::Tensor& raw, const LevelMatches& matches, const at::Tensor& iou) {
-  at::Tensor labels = at::zeros({raw.size(0), raw.size(1), raw.size(2), raw.size(3)},
-                                at::TensorOptions().dtype(raw.scalar_type()));
-  if (matches.count() == 0) {
-    return labels.to(raw.device());
-  }
-  const at::Tensor values = at::clamp_min(iou.detach(), 0).to(at::kCPU, at::kDouble).contiguous();
-  const double* value = values.const_data_ptr<double>();
-  const int64_t anchors = raw.size(1), rows = raw.size(2), columns = raw.size(3);
-  const auto write = [&](auto* cells) {
-    for (size_t k = 0; k < matches.image.size(); ++k) {
-      const int64_t at_cell =
-          ((matches.image[k] * anchors + matches.anchor[k]) * rows + matches.row[k]) * columns +
-          matches.column[k];
-      cells[at_cell] = static_cast<std::remove_pointer_t<decltype(cells)>>(value[k]);
-    }
-  };
-  if (raw.scalar_type() == at::kDouble) {
-    write(labels.mutable_data_ptr<double>());
-  } else {
-    write(labels.mutable_data_ptr<float>());
-  }
-  return labels.to(raw.device());
-}
-
-struct BoxTerm {
-  at::Tensor iou;     // [n], differentiable
-  at::Tensor logits;  // [n, K] of the matched cells
+// What the sums of one level are multiplied with to become its part of YOLOv5's lbox, lobj and lcls.
+struct Coefficients {
+  double box = 0, objectness = 0, classes = 0;
 };
 
-BoxTerm match_predictions(const at::Tensor& raw, const LevelMatches& matches) {
-  const auto here = [&raw](const auto& values) { return to_tensor(values, raw.device()); };
-  const at::Tensor rows =
-      at::index(raw, {here(matches.image), here(matches.anchor), here(matches.row), here(matches.column)});
-  const at::Tensor anchors = at::stack({here(matches.anchor_w), here(matches.anchor_h)}, 1);
-  const at::Tensor xy = at::sigmoid(rows.narrow(1, 0, 2)) * 2 - 0.5;
-  const at::Tensor half_wh = at::sigmoid(rows.narrow(1, 2, 2)) * 2;
-  const at::Tensor predicted = at::cat({xy, half_wh * half_wh * anchors}, 1);
-  // Labels stay fp32 in every precision, and so does what is computed from labels alone.
-  const at::Tensor target =
-      at::stack({here(matches.x), here(matches.y), here(matches.w), here(matches.h)}, 1);
-  return {complete_iou(predicted, target), rows.narrow(1, 5, rows.size(1) - 5)};
-}
-
-at::Tensor class_labels(const at::Tensor& logits, const LevelMatches& matches, double smoothing) {
-  at::Tensor labels =
-      at::full(logits.sizes(), smoothing / 2, at::TensorOptions().dtype(logits.scalar_type()));
-  const int64_t classes = labels.size(1);
-  const double positive = 1 - smoothing / 2;
-  const auto write = [&](auto* values) {
-    for (int64_t k = 0; k < labels.size(0); ++k) {
-      values[k * classes + matches.class_index[static_cast<size_t>(k)]] =
-          static_cast<std::remove_pointer_t<decltype(values)>>(positive);
-    }
-  };
-  if (labels.scalar_type() == at::kDouble) {
-    write(labels.mutable_data_ptr<double>());
-  } else {
-    write(labels.mutable_data_ptr<float>());
+// One level on its way. The sums are fp64 scalars on its device, so that nothing waits for it in between.
+struct Level {
+  at::Tensor raw;       // [N, A, G_y, G_x, K + 5], without graph
+  at::Tensor gradient;  // with the shape and strides of raw; undefined where none is wanted
+  const LevelMatches* matches = nullptr;
+  const config::Hyperparameters* hyp = nullptr;
+  Coefficients coefficients;
+  double pictures = 0;  // what the gradients are multiplied with besides
+  at::Tensor sums;      // [3]: box, objectness, classes, with coefficients
+  std::optional<double> slope(double coefficient) const {
+    return gradient.defined() ? std::optional(coefficient * pictures) : std::nullopt;
   }
-  return labels.to(logits.device());
+};
+
+void add_sum(const Level& level, int64_t term, const at::Tensor& sum, double coefficient) {
+  level.sums.select(0, term).add_(sum.to(at::kDouble), coefficient);
 }
 
-double value_of(const at::Tensor& scalar) {
-  return scalar.defined() ? scalar.item<double>() : 0.0;
+// The complete IoUs [count] of the matches with what their cells predict; adds to sum and gradient.
+at::Tensor add_boxes(const Level& level, const MatchRange& range) {
+  const at::Device device = level.raw.device();
+  const at::AutoGradMode with_grad(level.gradient.defined());
+  const at::Tensor cells = gather_cells(level.raw, range, 0, 4).requires_grad_(level.gradient.defined());
+  const at::Tensor xy = at::sigmoid(cells.narrow(1, 0, 2)) * 2 - 0.5;
+  const at::Tensor half_wh = at::sigmoid(cells.narrow(1, 2, 2)) * 2;
+  const at::Tensor predicted = at::cat({xy, half_wh * half_wh * anchors_of(range, device)}, 1);
+  const at::Tensor iou = complete_iou(predicted, boxes_of(range, device));
+  const at::Tensor sum = (1 - iou).sum();
+  if (level.gradient.defined()) {
+    add_to_cells(level.gradient, range, 0,
+                 local_gradient(sum, cells, level.coefficients.box * level.pictures));
+  }
+  add_sum(level, 0, sum.detach(), level.coefficients.box);
+  return iou.detach();
 }
 
-void add_term(at::Tensor& sum, const at::Tensor& term) {
-  sum = sum.defined() ? sum + term : term;
+void add_classes(const Level& level, const MatchRange& range) {
+  const int64_t class_count = level.raw.size(4) - first_class;
+  const double smoothing = level.hyp->label_smoothing;
+  const at::Tensor logits = gather_cells(level.raw, range, first_class, class_count);
+  const at::Tensor labels = at::full_like(logits, smoothing / 2);
+  labels.scatter_(1, classes_of(range, logits.device()).unsqueeze(1), 1 - smoothing / 2);
+  const Piece piece = cross_entropy_sum(logits, labels, {level.hyp->cls_pw, level.hyp->fl_gamma},
+                                        level.slope(level.coefficients.classes));
+  if (piece.gradient.defined()) {
+    add_to_cells(level.gradient, range, first_class, piece.gradient);
+  }
+  add_sum(level, 2, piece.sum, level.coefficients.classes);
 }
+
+// The terms of matched cells, and into `labels` [N, A, G_y, G_x] the objectness that these should have: their
+// CIoU. A cell that answers for several keeps the last in order of emission.
+void add_matches(const Level& level, const at::Tensor& labels) {
+  const int64_t channels = level.raw.size(4);
+  // Complete IoU and its gradient hold some fifty tensors of one value a match; with sixteen channels a row
+  // these stay below four slabs.
+  const int64_t row_bytes = std::max<int64_t>(channels, 16) * static_cast<int64_t>(level.raw.element_size());
+  const int64_t most_rows = std::max<int64_t>(slab_bytes / row_bytes, 1);
+  const std::vector<bool> is_last = last_of_cell(*level.matches, level.raw);
+  for (int64_t first = 0; first < level.matches->count(); first += most_rows) {
+    const MatchRange range{level.matches, first, std::min(most_rows, level.matches->count() - first)};
+    set_cells(labels, range, is_last, at::clamp_min(add_boxes(level, range), 0));
+    if (channels > first_class + 1) {
+      add_classes(level, range);
+    }
+  }
+}
+
+// Takes the labels out of their place part by part and leaves the gradient there.
+void add_objectness(const Level& level, const at::Tensor& labels) {
+  const at::Tensor logits = level.raw.select(4, objectness_channel);
+  const int64_t pictures = logits.size(0), rows = logits.size(2);
+  const int64_t row_bytes = logits.size(1) * logits.size(3) * static_cast<int64_t>(logits.element_size());
+  const int64_t most_rows = std::clamp<int64_t>(slab_bytes / row_bytes, 1, rows);
+  const int64_t most_pictures = std::max<int64_t>(slab_bytes / (row_bytes * rows), 1);
+  for (int64_t picture = 0; picture < pictures; picture += most_pictures) {
+    for (int64_t row = 0; row < rows; row += most_rows) {
+      const auto part = [&](const at::Tensor& cells) {
+        return cells.narrow(0, picture, std::min(most_pictures, pictures - picture))
+            .narrow(2, row, std::min(most_rows, rows - row));
+      };
+      const at::Tensor here = part(labels);
+      const Piece piece = cross_entropy_sum(part(logits).contiguous(), here.contiguous(),
+                                            {level.hyp->obj_pw, level.hyp->fl_gamma},
+                                            level.slope(level.coefficients.objectness));
+      if (piece.gradient.defined()) {
+        here.copy_(piece.gradient);
+      }
+      add_sum(level, 1, piece.sum, level.coefficients.objectness);
+    }
+  }
+}
+
+// The terms of one level, added to level.sums; its gradient is complete afterwards.
+void add_level(const Level& level) {
+  const c10::NoGradGuard no_grad;
+  // The labels wait where their gradient will lie.
+  const at::Tensor labels =
+      level.gradient.defined()
+          ? level.gradient.select(4, objectness_channel)
+          : at::zeros({level.raw.size(0), level.raw.size(1), level.raw.size(2), level.raw.size(3)},
+                      level.raw.options());
+  if (level.matches->count() > 0) {
+    add_matches(level, labels);
+  }
+  add_objectness(level, labels);
+}
+
+Coefficients coefficients_of(const at::Tensor& raw, size_t level, const std::vector<double>& balance,
+                             const Normalisers& normalisers, const config::Hyperparameters& hyp) {
+  const double matches = static_cast<double>(normalisers.match_count.at(level));
+  const double cells =
+      static_cast<double>(normalisers.picture_count * raw.size(1) * raw.size(2) * raw.size(3));
+  const double classes = static_cast<double>(raw.size(4) - first_class);
+  Coefficients value;
+  value.objectness = hyp.obj * balance[level] / cells;
+  if (matches > 0) {
+    value.box = hyp.box / matches;
+    value.classes = hyp.cls / (matches * classes);
+  }
+  return value;
+}
+
+// Value and gradients are known when the node is made; backward hands the gradients out.
+class KnownGradients : public torch::autograd::Function<KnownGradients> {
+ public:
+  static at::Tensor forward(AutogradContext* context, at::TensorList raw, double value,
+                            const variable_list& gradients) {
+    context->save_for_backward(gradients);
+    return at::full({}, value, raw[0].options().requires_grad(false));
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list of_total) {
+    variable_list gradients = context->get_saved_variables();
+    if (of_total[0].item<double>() != 1) {
+      for (at::Tensor& gradient : gradients) {
+        gradient = gradient * of_total[0];
+      }
+    }
+    gradients.insert(gradients.end(), 2, at::Tensor());  // of value and gradients
+    return gradients;
+  }
+};
 
 }  // namespace
 
@@ -137,38 +193,34 @@ std::vector<double> level_balance(size_t level_count) {
 GroupLoss detection_loss(std::span<const at::Tensor> raw, std::span<const LevelMatches> matches,
                          const Normalisers& normalisers, const config::Hyperparameters& hyp) {
   const std::vector<double> balance = level_balance(raw.size());
-  at::Tensor box, objectness, classes;  // undefined as long as nothing was added
-  for (size_t level = 0; level < raw.size(); ++level) {
-    const at::Tensor& cells = raw[level];
-    const double match_count = static_cast<double>(normalisers.match_count.at(level));
-    const double cell_count =
-        static_cast<double>(normalisers.picture_count * cells.size(1) * cells.size(2) * cells.size(3));
-    at::Tensor iou;
-    if (matches[level].count() > 0) {
-      const BoxTerm term = match_predictions(cells, matches[level]);
-      iou = term.iou;
-      add_term(box, (1 - iou).sum() / match_count);
-      const int64_t class_count = term.logits.size(1);
-      if (class_count > 1) {
-        const at::Tensor labels = class_labels(term.logits, matches[level], hyp.label_smoothing);
-        add_term(classes, cross_entropy_sum(term.logits, labels, hyp.cls_pw, hyp.fl_gamma) /
-                              (match_count * static_cast<double>(class_count)));
-      }
+  const bool wants_gradients =
+      at::GradMode::is_enabled() &&
+      std::any_of(raw.begin(), raw.end(), [](const auto& r) { return r.requires_grad(); });
+  const double pictures = static_cast<double>(normalisers.picture_count);
+  const at::Tensor sums = at::zeros({3}, raw.front().options().dtype(at::kDouble).requires_grad(false));
+  variable_list gradients;
+  for (size_t i = 0; i < raw.size(); ++i) {
+    check(raw[i].scalar_type() == at::kFloat || raw[i].scalar_type() == at::kDouble, "raw is fp32 or fp64");
+    Level level{.raw = raw[i].detach(),
+                .gradient = {},
+                .matches = &matches[i],
+                .hyp = &hyp,
+                .coefficients = coefficients_of(raw[i], i, balance, normalisers, hyp),
+                .pictures = pictures,
+                .sums = sums};
+    if (wants_gradients) {
+      level.gradient = gradients.emplace_back(at::zeros_like(level.raw));
     }
-    const at::Tensor labels = objectness_labels(cells, matches[level], iou);
-    add_term(objectness, cross_entropy_sum(cells.select(4, 4), labels, hyp.obj_pw, hyp.fl_gamma) *
-                             balance[level] / cell_count);
+    add_level(level);
   }
+  const at::Tensor values = sums.to(at::kCPU);
+  const double* value = values.const_data_ptr<double>();
   GroupLoss loss;
-  at::Tensor total = objectness * hyp.obj;
-  if (box.defined()) {
-    total = total + box * hyp.box;
-  }
-  if (classes.defined()) {
-    total = total + classes * hyp.cls;
-  }
-  loss.total = total * static_cast<double>(normalisers.picture_count);
-  loss.items = {value_of(box) * hyp.box, value_of(objectness) * hyp.obj, value_of(classes) * hyp.cls};
+  loss.items = {value[0], value[1], value[2]};
+  const double total = loss.items.total() * pictures;
+  loss.total = wants_gradients
+                   ? KnownGradients::apply(at::TensorList(raw.data(), raw.size()), total, gradients)
+                   : at::full({}, total, raw.front().options().requires_grad(false));
   return loss;
 }
 

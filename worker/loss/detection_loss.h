@@ -27,6 +27,12 @@ struct LossItems {
   double total() const { return box + objectness + classes; }
 };
 
+// The loss works through cells and matched rows in parts of at most so many bytes a tensor (one row of
+// channels, or of cells, may be more), and holds at most twelve such tensors at a time besides the
+// gradients; four without focal loss and positive weights.
+inline constexpr int64_t slab_bytes = 512 << 10;
+inline constexpr int64_t loss_temporaries_bytes = 12 * slab_bytes;
+
 struct GroupLoss {
   at::Tensor total;  // scalar, to call backward on: (box + obj + cls) * picture_count
   LossItems items;
@@ -36,6 +42,10 @@ struct GroupLoss {
 //   raw: a level [N, A, G_y, G_x, K + 5], not decoded.  matches: of this group's targets, a level.
 //   hyp: gains scaled to levels, classes and side (config::scaled).
 // Sums are divided by the counts of the global batch, so gradients of groups and ranks are to be added.
+// The gradient is computed at once, into one buffer a level with the shape and strides of raw (none where
+// gradients are off), and total is one node of the graph that hands these out. Besides them at most
+// loss_temporaries_bytes live at a time, for any number of matches and classes; where gradients are off also
+// one value a cell of one level.
 // Source: ultralytics/yolov5 v7.0 utils/loss.py, ComputeLoss.
 // Differs: a mean over the global batch instead of the mean of each rank's own means.
 GroupLoss detection_loss(std::span<const at::Tensor> raw, std::span<const LevelMatches> matches,

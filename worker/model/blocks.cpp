@@ -3,212 +3,168 @@
 #include "worker/model/blocks.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/batch_norm.h>
+#include <ATen/ops/alias.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/conv2d.h>
-#include <ATen/ops/hardswish.h>
-#include <ATen/ops/leaky_relu.h>
 #include <ATen/ops/max_pool2d.h>
-#include <ATen/ops/relu.h>
-#include <ATen/ops/silu.h>
 #include <ATen/ops/slice.h>
-#include <ATen/ops/upsample_nearest2d.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "common/base/error.h"
 #include "common/base/text.h"
-#include "worker/ops/batch_norm.h"
+#include "worker/memory/mark.h"
+#include "worker/ops/block.h"
 
 namespace yolodist::model {
 namespace {
 
-using model_spec::ConvSpec;
 using model_spec::LayerSpec;
+using plan::Recompute;
 
-at::Tensor activate(const Pass& pass, const at::Tensor& x) {
-  const std::string& name = pass.activation;
-  if (name == "SiLU") {
-    return at::silu(x);
-  }
-  if (name == "ReLU") {
-    return at::relu(x);
-  }
-  if (name == "Hardswish") {
-    return at::hardswish(x);
-  }
-  if (name == "Identity") {
-    return x;
-  }
-  check(name.starts_with("LeakyReLU("), cat("activation ", name, " passed the yaml reader"));
-  return at::leaky_relu(x, std::stod(name.substr(std::string("LeakyReLU(").size())));
+// Parts whose concatenation goes into a convolution of the same layer.
+Activation join_inside(const Pass& pass, const std::vector<Activation>& parts) {
+  return ops::join(parts, pass.policy != Recompute::none);
 }
 
-// With a record, batch statistics go into the record (momentum 1 writes them as they are: mean and unbiased
-// variance) and the running ones are left alone: they move once an iteration, for all groups of all ranks.
-at::Tensor batch_norm(Pass& pass, const std::string& name, const at::Tensor& x) {
-  const at::Tensor& weight = pass.state.at(name + ".weight");
-  const at::Tensor& bias = pass.state.at(name + ".bias");
-  if (pass.record == nullptr) {
-    return at::batch_norm(x, weight, bias, pass.state.at(name + ".running_mean"),
-                          pass.state.at(name + ".running_var"), false, bn_momentum, bn_eps, true);
-  }
-  const auto& place = pass.table->places.at(name);
-  pass.record->value_count[static_cast<size_t>(place.index)] = x.size(0) * x.size(2) * x.size(3);
-  const at::Tensor mean = pass.record->mean.narrow(0, place.offset, place.channels);
-  const at::Tensor variance = pass.record->variance.narrow(0, place.offset, place.channels);
-  if (x.is_cpu() && x.scalar_type() == at::kFloat && x.is_contiguous(at::MemoryFormat::ChannelsLast)) {
-    return ops::batch_norm_with_double_sums(x, weight, bias, mean, variance, bn_eps);
-  }
-  return at::batch_norm(x, weight, bias, mean, variance, true, 1.0, bn_eps, true);
+Activation bottleneck(const Pass& pass, const std::string& name, Activation x, bool shortcut) {
+  const bool adds = shortcut && conv_spec(pass, name + ".cv2").c_out == x.value.size(1);
+  const at::Tensor straight = adds ? x.value : at::Tensor();
+  Activation y = conv(pass, name + ".cv2", conv(pass, name + ".cv1", std::move(x)));
+  return adds ? Activation{straight + y.value, nullptr} : y;
 }
 
-// A convolution of the running layer, by its name in the state dict.
-const ConvSpec& conv_spec(const Pass& pass, const std::string& name) {
-  const auto& convs = pass.layer->convs;
-  const auto found =
-      std::find_if(convs.begin(), convs.end(), [&](const ConvSpec& conv) { return conv.name == name; });
-  check(found != convs.end(), cat("the layer table has the convolution ", name));
-  return *found;
-}
-
-// A convolution alone. It has a bias only where it is fused with its batch norm (fuse.h).
-at::Tensor bare_conv(const Pass& pass, const std::string& name, const at::Tensor& x) {
-  const ConvSpec& spec = conv_spec(pass, name);
-  const std::string stem = name + (spec.bare ? "" : ".conv");
-  const std::string bias = stem + ".bias";
-  return at::conv2d(x, pass.state.at(stem + ".weight"),
-                    pass.state.contains(bias) ? pass.state.at(bias) : at::Tensor(), spec.stride, spec.padding,
-                    spec.dilation, spec.groups);
-}
-
-// YOLOv5's Conv: convolution without bias, batch norm, activation; fused, convolution with bias, activation.
-at::Tensor conv(Pass& pass, const std::string& name, const at::Tensor& x) {
-  at::Tensor y = bare_conv(pass, name, x);
-  if (pass.state.contains(name + ".bn.weight")) {
-    y = batch_norm(pass, name + ".bn", y);
-  }
-  return conv_spec(pass, name).activated ? activate(pass, y) : y;
-}
-
-at::Tensor bottleneck(Pass& pass, const std::string& name, const at::Tensor& x, bool shortcut) {
-  const at::Tensor y = conv(pass, name + ".cv2", conv(pass, name + ".cv1", x));
-  return shortcut && y.size(1) == x.size(1) ? x + y : y;
-}
-
-at::Tensor bottlenecks(Pass& pass, const std::string& name, at::Tensor x, const LayerSpec& layer) {
+Activation bottlenecks(const Pass& pass, const std::string& name, Activation x, const LayerSpec& layer) {
   for (int j = 0; j < layer.repeats; ++j) {
-    x = bottleneck(pass, cat(name, ".m.", j), x, layer.shortcut);
+    x = bottleneck(pass, cat(name, ".m.", j), std::move(x), layer.shortcut);
   }
   return x;
 }
 
-at::Tensor ghost_conv(Pass& pass, const std::string& name, const at::Tensor& x) {
-  const at::Tensor y = conv(pass, name + ".cv1", x);
-  return at::cat({y, conv(pass, name + ".cv2", y)}, 1);
+Activation ghost_conv(const Pass& pass, const std::string& name, Activation x, bool wants_recipe) {
+  const Activation y = conv(pass, name + ".cv1", std::move(x));
+  return ops::join({y, conv(pass, name + ".cv2", y)}, wants_recipe);
 }
 
-at::Tensor ghost_bottleneck(Pass& pass, const std::string& name, const at::Tensor& x, int stride) {
-  at::Tensor y = ghost_conv(pass, name + ".conv.0", x);
-  at::Tensor straight = x;
+Activation ghost_bottleneck(const Pass& pass, const std::string& name, Activation x, int stride) {
+  Activation y = ghost_conv(pass, name + ".conv.0", x, pass.policy != Recompute::none);
+  Activation straight = std::move(x);
   if (stride == 2) {
-    y = conv(pass, name + ".conv.1", y);
-    straight = conv(pass, name + ".shortcut.1", conv(pass, name + ".shortcut.0", x));
+    y = conv(pass, name + ".conv.1", std::move(y));
+    straight = conv(pass, name + ".shortcut.1", conv(pass, name + ".shortcut.0", std::move(straight)));
   }
-  return ghost_conv(pass, name + ".conv.2", y) + straight;
+  y = ghost_conv(pass, name + ".conv.2", std::move(y), /*wants_recipe=*/false);
+  return {y.value + straight.value, nullptr};
 }
 
-at::Tensor pool_same(const at::Tensor& x, int kernel) {
-  return at::max_pool2d(x, kernel, 1, kernel / 2);
+Activation pool_same(const Activation& x, int kernel) {
+  return {at::max_pool2d(x.value, kernel, 1, kernel / 2), nullptr};
 }
 
-at::Tensor run_conv(Pass& pass, const LayerSpec&, const std::string& name, const at::Tensor& x) {
-  return conv(pass, name, x);
+Activation run_conv(const Pass& pass, const LayerSpec&, const std::string& name, Activation x) {
+  return conv(pass, name, std::move(x));
 }
 
-at::Tensor run_focus(Pass& pass, const LayerSpec&, const std::string& name, const at::Tensor& x) {
+Activation run_focus(const Pass& pass, const LayerSpec&, const std::string& name, Activation x) {
   const auto quarter = [&x](int64_t row, int64_t column) {
-    return at::slice(at::slice(x, 2, row, {}, 2), 3, column, {}, 2);
+    return at::slice(at::slice(x.value, 2, row, {}, 2), 3, column, {}, 2);
   };
-  return conv(pass, name + ".conv", at::cat({quarter(0, 0), quarter(1, 0), quarter(0, 1), quarter(1, 1)}, 1));
+  Activation deep{at::cat({quarter(0, 0), quarter(1, 0), quarter(0, 1), quarter(1, 1)}, 1), nullptr};
+  x = {};
+  return conv(pass, name + ".conv", std::move(deep));
 }
 
-at::Tensor run_bottleneck(Pass& pass, const LayerSpec& layer, const std::string& name, const at::Tensor& x) {
-  return bottleneck(pass, name, x, layer.shortcut);
+Activation run_bottleneck(const Pass& pass, const LayerSpec& layer, const std::string& name, Activation x) {
+  return bottleneck(pass, name, std::move(x), layer.shortcut);
 }
 
-at::Tensor run_c3(Pass& pass, const LayerSpec& layer, const std::string& name, const at::Tensor& x) {
-  const at::Tensor deep = bottlenecks(pass, name, conv(pass, name + ".cv1", x), layer);
-  return conv(pass, name + ".cv3", at::cat({deep, conv(pass, name + ".cv2", x)}, 1));
+Activation run_c3(const Pass& pass, const LayerSpec& layer, const std::string& name, Activation x) {
+  Activation deep = bottlenecks(pass, name, conv(pass, name + ".cv1", x), layer);
+  Activation joined = join_inside(pass, {deep, conv(pass, name + ".cv2", std::move(x))});
+  deep = {};
+  return conv(pass, name + ".cv3", std::move(joined));
 }
 
-at::Tensor run_c3_ghost(Pass& pass, const LayerSpec& layer, const std::string& name, const at::Tensor& x) {
-  at::Tensor deep = conv(pass, name + ".cv1", x);
+Activation run_c3_ghost(const Pass& pass, const LayerSpec& layer, const std::string& name, Activation x) {
+  Activation deep = conv(pass, name + ".cv1", x);
   for (int j = 0; j < layer.repeats; ++j) {
-    deep = ghost_bottleneck(pass, cat(name, ".m.", j), deep, 1);
+    deep = ghost_bottleneck(pass, cat(name, ".m.", j), std::move(deep), 1);
   }
-  return conv(pass, name + ".cv3", at::cat({deep, conv(pass, name + ".cv2", x)}, 1));
+  Activation joined = join_inside(pass, {deep, conv(pass, name + ".cv2", std::move(x))});
+  deep = {};
+  return conv(pass, name + ".cv3", std::move(joined));
 }
 
-at::Tensor run_bottleneck_csp(Pass& pass, const LayerSpec& layer, const std::string& name,
-                              const at::Tensor& x) {
-  const at::Tensor deep = bottlenecks(pass, name, conv(pass, name + ".cv1", x), layer);
-  const at::Tensor joined =
-      at::cat({bare_conv(pass, name + ".cv3", deep), bare_conv(pass, name + ".cv2", x)}, 1);
+Activation run_bottleneck_csp(const Pass& pass, const LayerSpec& layer, const std::string& name,
+                              Activation x) {
+  Activation deep = bottlenecks(pass, name, conv(pass, name + ".cv1", x), layer);
+  deep = bare_conv(pass, name + ".cv3", std::move(deep));
+  Activation joined = join_inside(pass, {deep, bare_conv(pass, name + ".cv2", std::move(x))});
+  deep = {};
   // This one SiLU does not follow the model's activation. Source: ultralytics/yolov5 v7.0 models/common.py,
   // BottleneckCSP.
-  return conv(pass, name + ".cv4", at::silu(batch_norm(pass, name + ".bn", joined)));
+  return conv(pass, name + ".cv4", batch_norm_and_silu(pass, name + ".bn", std::move(joined)));
 }
 
-at::Tensor run_spp(Pass& pass, const LayerSpec& layer, const std::string& name, const at::Tensor& x) {
-  std::vector<at::Tensor> parts = {conv(pass, name + ".cv1", x)};
+Activation run_spp(const Pass& pass, const LayerSpec& layer, const std::string& name, Activation x) {
+  std::vector<Activation> parts = {conv(pass, name + ".cv1", std::move(x))};
   for (const int kernel : layer.kernels) {
     parts.push_back(pool_same(parts[0], kernel));
   }
-  return conv(pass, name + ".cv2", at::cat(parts, 1));
+  Activation joined = join_inside(pass, parts);
+  parts.clear();
+  return conv(pass, name + ".cv2", std::move(joined));
 }
 
-at::Tensor run_sppf(Pass& pass, const LayerSpec& layer, const std::string& name, const at::Tensor& x) {
-  const at::Tensor y0 = conv(pass, name + ".cv1", x);
-  const at::Tensor y1 = pool_same(y0, layer.kernel);
-  const at::Tensor y2 = pool_same(y1, layer.kernel);
-  return conv(pass, name + ".cv2", at::cat({y0, y1, y2, pool_same(y2, layer.kernel)}, 1));
+Activation run_sppf(const Pass& pass, const LayerSpec& layer, const std::string& name, Activation x) {
+  std::vector<Activation> parts = {conv(pass, name + ".cv1", std::move(x))};
+  for (int i = 0; i < 3; ++i) {
+    parts.push_back(pool_same(parts.back(), layer.kernel));
+  }
+  Activation joined = join_inside(pass, parts);
+  parts.clear();
+  return conv(pass, name + ".cv2", std::move(joined));
 }
 
-at::Tensor run_ghost_conv(Pass& pass, const LayerSpec&, const std::string& name, const at::Tensor& x) {
-  return ghost_conv(pass, name, x);
+Activation run_ghost_conv(const Pass& pass, const LayerSpec&, const std::string& name, Activation x) {
+  return ghost_conv(pass, name, std::move(x), pass.wants_recipe);
 }
 
-at::Tensor run_ghost_bottleneck(Pass& pass, const LayerSpec& layer, const std::string& name,
-                                const at::Tensor& x) {
-  return ghost_bottleneck(pass, name, x, layer.stride);
+Activation run_ghost_bottleneck(const Pass& pass, const LayerSpec& layer, const std::string& name,
+                                Activation x) {
+  return ghost_bottleneck(pass, name, std::move(x), layer.stride);
 }
 
-at::Tensor run_upsample(Pass&, const LayerSpec& layer, const std::string&, const at::Tensor& x) {
-  const double scale = layer.stride;
-  return at::upsample_nearest2d(x, {x.size(2) * layer.stride, x.size(3) * layer.stride}, scale, scale);
+Activation run_upsample(const Pass&, const LayerSpec& layer, const std::string&, Activation x) {
+  return ops::upsample(x, layer.stride);
 }
 
-using BlockForward = at::Tensor (*)(Pass&, const LayerSpec&, const std::string&, const at::Tensor&);
+// The forward of a block with one source; Concat is the only one with several.
+struct BlockForward {
+  Activation (*run)(const Pass&, const LayerSpec&, const std::string&, Activation);
+  bool recomputes_whole = false;  // under Recompute::block
+};
 
-// The forwards of the blocks with one source; Concat is the only one with several.
-const std::map<std::string, BlockForward>& forwards() {
+const BlockForward& forward_of(const std::string& block) {
   static const std::map<std::string, BlockForward> table = {
-      {"Conv", run_conv},
-      {"DWConv", run_conv},
-      {"Focus", run_focus},
-      {"Bottleneck", run_bottleneck},
-      {"C3", run_c3},
-      {"C3Ghost", run_c3_ghost},
-      {"BottleneckCSP", run_bottleneck_csp},
-      {"SPP", run_spp},
-      {"SPPF", run_sppf},
-      {"GhostConv", run_ghost_conv},
-      {"GhostBottleneck", run_ghost_bottleneck},
-      {"Upsample", run_upsample},
+      {"Conv", {run_conv}},
+      {"DWConv", {run_conv}},
+      {"Focus", {run_focus}},
+      {"Bottleneck", {run_bottleneck, true}},
+      {"C3", {run_c3, true}},
+      {"C3Ghost", {run_c3_ghost, true}},
+      {"BottleneckCSP", {run_bottleneck_csp, true}},
+      {"SPP", {run_spp, true}},
+      {"SPPF", {run_sppf, true}},
+      {"GhostConv", {run_ghost_conv}},
+      {"GhostBottleneck", {run_ghost_bottleneck, true}},
+      {"Upsample", {run_upsample}},
   };
-  return table;
+  const auto found = table.find(block);
+  check(found != table.end(), cat("block ", block, " has a forward"));
+  return found->second;
 }
 
 // Blocks that take their repeat count inside; the others stand several times in a row.
@@ -216,29 +172,66 @@ bool repeats_inside(const LayerSpec& layer) {
   return layer.block == "C3" || layer.block == "C3Ghost" || layer.block == "BottleneckCSP";
 }
 
-}  // namespace
-
-Activation run_block(Pass& pass, const LayerSpec& layer, const std::vector<Activation>& inputs) {
-  pass.layer_index = layer.index;
-  pass.layer = &layer;
-  if (layer.block == "Concat") {
-    std::vector<at::Tensor> parts;
-    for (const Activation& input : inputs) {
-      parts.push_back(input.value);
-    }
-    return {at::cat(parts, 1), nullptr};
-  }
-  const auto found = forwards().find(layer.block);
-  check(found != forwards().end(), cat("block ", layer.block, " has a forward"));
+Activation run_all(const Pass& pass, const BlockForward& forward, Activation x) {
+  const LayerSpec& layer = *pass.layer;
   const std::string name = cat("model.", layer.index);
-  at::Tensor x = inputs.at(0).value;
   if (layer.repeats == 1 || repeats_inside(layer)) {
-    return {found->second(pass, layer, name, x), nullptr};
+    return forward.run(pass, layer, name, std::move(x));
   }
   for (int j = 0; j < layer.repeats; ++j) {
-    x = found->second(pass, layer, cat(name, ".", j), x);
+    x = forward.run(pass, layer, cat(name, ".", j), std::move(x));
   }
-  return {x, nullptr};
+  return x;
+}
+
+bool has_trained_parameters(const Pass& pass) {
+  const auto& entries = pass.layer->entries;
+  return std::any_of(entries.begin(), entries.end(), [&](const model_spec::StateEntry& entry) {
+    return entry.is_parameter() && pass.state->contains(entry.name) &&
+           pass.state->at(entry.name).requires_grad();
+  });
+}
+
+Activation run_and_run_again(const Pass& pass, const BlockForward& forward, Activation x) {
+  Pass now = pass, again = pass;
+  now.policy = again.policy = Recompute::none;
+  again.record = nullptr;
+  ops::Block block{
+      .forward = [now, &forward](Activation input) { return run_all(now, forward, std::move(input)).value; },
+      .again = [again,
+                &forward](Activation input) { return run_all(again, forward, std::move(input)).value; },
+      .has_trained_parameters = has_trained_parameters(pass),
+      .layer = pass.layer->index};
+  return {ops::run_and_run_again(std::move(x), std::move(block)), nullptr};
+}
+
+}  // namespace
+
+bool recomputes_whole(const LayerSpec& layer) {
+  return layer.block != "Concat" && layer.block != "Detect" && forward_of(layer.block).recomputes_whole;
+}
+
+Activation run_block(Pass& pass, const LayerSpec& layer, std::vector<Activation> inputs) {
+  pass.layer = &layer;
+  const memory::LayerScope scope(layer.index, nullptr);
+  if (layer.block == "Concat") {
+    return ops::join(inputs, pass.wants_recipe);
+  }
+  const BlockForward& forward = forward_of(layer.block);
+  Activation x = std::move(inputs.at(0));
+  inputs.clear();
+  if (!forward.recomputes_whole) {
+    return run_all(pass, forward, std::move(x));
+  }
+  if (pass.policy == Recompute::block) {
+    return run_and_run_again(pass, forward, std::move(x));
+  }
+  if (at::GradMode::is_enabled() && x.value.requires_grad()) {
+    // The layer's gradients of x are added up before those of other layers, as when it is computed again: so
+    // both add in the same order.
+    x.value = at::alias(x.value);
+  }
+  return run_all(pass, forward, std::move(x));
 }
 
 }  // namespace yolodist::model

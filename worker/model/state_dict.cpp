@@ -12,11 +12,16 @@ namespace yolodist::model {
 
 using Role = model_spec::StateEntry::Role;
 
+memory::Kind memory_kind(const model_spec::StateEntry& entry) {
+  return entry.is_parameter() ? memory::Kind::parameters : memory::Kind::buffers;
+}
+
 StateDict::StateDict(const std::vector<model_spec::StateEntry>& entries, at::ScalarType dtype)
     : entries_(entries) {
   tensors_.reserve(entries_.size());
   for (size_t i = 0; i < entries_.size(); ++i) {
     const auto type = entries_[i].role == Role::bn_count ? at::kLong : dtype;
+    const memory::KindScope kind(memory_kind(entries_[i]));
     tensors_.push_back(at::zeros(entries_[i].shape, at::TensorOptions().dtype(type)));
     index_.emplace(entries_[i].name, i);
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/model_spec/model_spec.h"
+#include "worker/memory/mark.h"
 
 namespace yolodist::model {
 
@@ -35,6 +36,9 @@ class StateDict {
   std::vector<at::Tensor> tensors_;
   std::unordered_map<std::string, size_t> index_;
 };
+
+// What the memory of a model's entry is for.
+memory::Kind memory_kind(const model_spec::StateEntry& entry);
 
 // FNV-1a over the bytes of every tensor, to compare ranks.
 uint64_t fingerprint(const StateDict& state);

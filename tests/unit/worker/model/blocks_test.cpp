@@ -29,10 +29,11 @@ constexpr int64_t height_px = 64, width_px = 96;
 // The outputs of layers 0 and 1 for pictures of 96 x 64 px, with batch statistics.
 std::vector<at::Tensor> run_two_layers(const Model& model) {
   BatchNormRecord record(model.batch_norms, model.dtype());
-  Pass pass{.state = model.state,
-            .activation = model.spec.activation,
+  Pass pass{.state = &model.state,
+            .nonlinearity = ops::nonlinearity_of(model.spec.activation),
             .table = &model.batch_norms,
-            .record = &record};
+            .record = &record,
+            .measures = true};
   const Activation picture{random_tensor(1, {2, 3, height_px, width_px}, model.dtype(), 0, 1), nullptr};
   const Activation first = run_block(pass, model.spec.layers[0], {picture});
   std::vector<Activation> inputs;
@@ -40,7 +41,7 @@ std::vector<at::Tensor> run_two_layers(const Model& model) {
     inputs.push_back(source == 0 ? first : picture);
   }
   const Activation second = run_block(pass, model.spec.layers[1], inputs);
-  EXPECT_EQ(pass.layer_index, 1);
+  EXPECT_EQ(pass.layer, &model.spec.layers[1]);
   return {first.value, second.value};
 }
 
