@@ -26,11 +26,20 @@ std::string to_string(Bytes bytes) {
 
 Bytes parse_bytes(std::string_view text, std::string_view option) {
   static constexpr std::array<std::pair<std::string_view, double>, 14> units = {{
-      {"", 1.0}, {"b", 1.0},
-      {"k", 1024.0}, {"kib", 1024.0}, {"kb", 1e3},
-      {"m", 1048576.0}, {"mib", 1048576.0}, {"mb", 1e6},
-      {"g", 1073741824.0}, {"gib", 1073741824.0}, {"gb", 1e9},
-      {"t", 1099511627776.0}, {"tib", 1099511627776.0}, {"tb", 1e12},
+      {"", 1.0},
+      {"b", 1.0},
+      {"k", 1024.0},
+      {"kib", 1024.0},
+      {"kb", 1e3},
+      {"m", 1048576.0},
+      {"mib", 1048576.0},
+      {"mb", 1e6},
+      {"g", 1073741824.0},
+      {"gib", 1073741824.0},
+      {"gb", 1e9},
+      {"t", 1099511627776.0},
+      {"tib", 1099511627776.0},
+      {"tb", 1e12},
   }};
   const std::string cleaned = trimmed(text);
   double value = 0;
@@ -46,6 +55,30 @@ Bytes parse_bytes(std::string_view text, std::string_view option) {
   }
   throw UsageError(cat(option, ": '", text, "' is not an amount of memory"),
                    "Write a number with KiB, MiB, GiB, KB, MB or GB, for example 16GiB.");
+}
+
+std::vector<Bytes> parse_bytes_list(std::string_view text, std::string_view option) {
+  std::vector<Bytes> list;
+  for (const std::string& part : split(std::string(text), ',')) {
+    list.push_back(parse_bytes(part, option));
+  }
+  return list;
+}
+
+Bytes parse_reserve(std::string_view text, Bytes budget, std::string_view option) {
+  const std::string cleaned = trimmed(text);
+  if (!cleaned.ends_with('%')) {
+    return parse_bytes(cleaned, option);
+  }
+  double percent = 0;
+  const std::string number = trimmed(std::string_view(cleaned).substr(0, cleaned.size() - 1));
+  const char* const last = number.data() + number.size();
+  const auto [end, failure] = std::from_chars(number.data(), last, percent);
+  if (failure != std::errc() || end != last || percent < 0 || percent >= 100) {
+    throw UsageError(cat(option, ": '", text, "' is not a share of the memory"),
+                     "Write a percentage below 100, for example 5%, or an amount, for example 1GiB.");
+  }
+  return {static_cast<int64_t>(std::ceil(static_cast<double>(budget.count) * percent / 100))};
 }
 
 }  // namespace yolodist

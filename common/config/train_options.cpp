@@ -61,6 +61,12 @@ void visit_execution(Options& o, Visit&& visit) {
   visit("cache_dir", o.cache_dir);
   visit("max_steps", o.max_steps);
   visit("max_iterations", o.max_iterations);
+  visit("device_memory", o.device_memory);
+  visit("memory_reserve", o.memory_reserve);
+  visit("recompute", o.recompute);
+  visit("ignore_plan", o.ignore_plan);
+  visit("allow_recipe_change", o.allow_recipe_change);
+  visit("inject_shortage", o.inject_shortage);
   visit("worker_prefix", o.worker_prefix);
   visit("verbose", o.verbose);
 }

@@ -23,7 +23,7 @@ struct TrainOptions : ExecutionOptions {
   std::string data;     // path of the data yaml
   std::string hyp;      // shipped name or path of a hyperparameter yaml
   int epochs = 100;
-  int global_batch = 16;  // pictures of all ranks together an iteration
+  int global_batch = 16;  // pictures of all ranks together an iteration; -1 = the largest that fits
   int imgsz_px = 640;     // training and validation side, a multiple of the largest stride
   bool rect = false;
   bool multi_scale = false;
@@ -62,6 +62,15 @@ struct TrainOptions : ExecutionOptions {
   std::string cache_dir;   // "" = /dev/shm for ram, else $SLURM_TMPDIR, $TMPDIR or /tmp
   int max_steps = 0;       // stop with a checkpoint after so many optimizer steps since the run's start
   int max_iterations = 0;  // likewise, in iterations
+  // Budget of each device, or one for each rank: "16GiB", "24GiB,8GiB"; "0" = the whole card, on the CPU
+  // none.
+  std::string device_memory = "0";
+  std::string memory_reserve =
+      "0";  // of the budget kept free beyond the plan: "5%" or bytes, see parse_reserve
+  std::string recompute = "auto";    // auto, none, activations, blocks
+  bool ignore_plan = false;          // start although the plan does not fit
+  bool allow_recipe_change = false;  // bn_group may be lowered when nothing else fits
+  std::string inject_shortage;       // for tests: "RANK:PHASE:ITERATION:BYTES"; "" = off
   bool verbose = false;
 };
 

@@ -89,6 +89,22 @@ json fields(const Progress& m) {
           {"text", m.text}};
 }
 
+json fields(const Sample& m) {
+  return {{"type", "sample"},
+          {"iteration", m.iteration},
+          {"current_bytes", m.current_bytes},
+          {"peak_bytes", m.peak_bytes},
+          {"reserved_bytes", m.reserved_bytes},
+          {"host_bytes", m.host_bytes},
+          {"phase", m.phase}};
+}
+
+Sample read_sample(const json& d) {
+  return {d.at("iteration").get<int64_t>(),  d.at("current_bytes").get<int64_t>(),
+          d.at("peak_bytes").get<int64_t>(), d.at("reserved_bytes").get<int64_t>(),
+          d.at("host_bytes").get<int64_t>(), d.at("phase").get<std::string>()};
+}
+
 json fields(const Failure& m) {
   return {{"type", "failure"}, {"report", json(run::to_json(m.report))}};
 }
@@ -137,6 +153,10 @@ json fields(const Stop& m) {
   return {{"type", "stop"}, {"reason", m.reason}};
 }
 
+json fields(const PeerSample& m) {
+  return {{"type", "peer_sample"}, {"rank", m.rank}, {"sample", fields(m.sample)}};
+}
+
 template <typename Message>
 std::string encode_line(int attempt, const Message& message) {
   json document = std::visit([](const auto& body) { return fields(body); }, message);
@@ -159,6 +179,9 @@ ToLauncher read_to_launcher(const std::string& type, const json& d) {
   if (type == "progress") {
     return Progress{d.at("epoch").get<int>(), d.at("iteration").get<int64_t>(), d.at("step").get<int64_t>(),
                     d.at("text").get<std::string>()};
+  }
+  if (type == "sample") {
+    return read_sample(d);
   }
   if (type == "failure") {
     return Failure{run::failure_report_from_json(d.at("report"), "message")};
@@ -203,6 +226,9 @@ ToWorker read_to_worker(const std::string& type, const json& d) {
   }
   if (type == "stop") {
     return Stop{d.at("reason").get<std::string>()};
+  }
+  if (type == "peer_sample") {
+    return PeerSample{d.at("rank").get<int>(), read_sample(d.at("sample"))};
   }
   throw std::invalid_argument(cat("unknown message '", type, "'"));
 }
@@ -279,6 +305,18 @@ Collective decode_collective(std::string_view text) {
   } catch (const json::exception& error) {
     refuse(text, error.what());
   } catch (const std::invalid_argument& error) {
+    refuse(text, error.what());
+  }
+}
+
+std::string encode_sample(const Sample& sample) {
+  return fields(sample).dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+Sample decode_sample(std::string_view text) {
+  try {
+    return read_sample(json::parse(text));
+  } catch (const json::exception& error) {
     refuse(text, error.what());
   }
 }

@@ -18,7 +18,7 @@ namespace yolodist::protocol {
 
 // What launcher and worker say to each other: one JSON object a line over a socket pair. Every line carries
 // the protocol version and the attempt (how often workers had been started before, from 0).
-inline constexpr int version = 1;
+inline constexpr int version = 2;
 
 // A longer line is garbage, not a message.
 inline constexpr size_t max_line_bytes = size_t{1} << 20;
@@ -61,13 +61,20 @@ struct Progress {
   int64_t iteration = 0, step = 0;
   std::string text;  // if not empty, a line for the console
 };
+struct Sample {                                                   // once a second: this rank's memory
+  int64_t iteration = 0;                                          // that runs, or is the next to
+  int64_t current_bytes = 0, peak_bytes = 0, reserved_bytes = 0;  // of the device; the peak since the start
+  int64_t host_bytes = 0;                                         // staging, apart
+  std::string phase;                                              // "forward", "validation", …
+  bool operator==(const Sample&) const = default;
+};
 struct Failure {  // the worker is about to end with report.exit_code
   run::FailureReport report;
 };
 struct Done {  // the worker is about to end in order: ok or state_saved
   ExitCode exit_code = ExitCode::ok;
 };
-using ToLauncher = std::variant<Hello, Resize, Collective, Progress, Failure, Done>;
+using ToLauncher = std::variant<Hello, Resize, Collective, Progress, Sample, Failure, Done>;
 
 // Launcher → worker.
 struct Start {
@@ -97,7 +104,11 @@ struct CollectiveDone {
 struct Stop {          // finish the iteration, save, end with state_saved
   std::string reason;  // "SIGUSR1"
 };
-using ToWorker = std::variant<Start, Resized, CollectiveDone, Stop>;
+struct PeerSample {  // to rank 0: a sample of another rank
+  int rank = 0;
+  Sample sample;
+};
+using ToWorker = std::variant<Start, Resized, CollectiveDone, Stop, PeerSample>;
 
 template <typename Body>
 struct Envelope {
@@ -114,9 +125,11 @@ std::string encode(int attempt, const ToWorker& message);
 Envelope<ToLauncher> decode_to_launcher(std::string_view line);
 Envelope<ToWorker> decode_to_worker(std::string_view line);
 
-// For failure handling among launchers.
+// For launchers among themselves: what they pass on.
 std::string encode_collective(const Collective& collective);
 Collective decode_collective(std::string_view text);
+std::string encode_sample(const Sample& sample);
+Sample decode_sample(std::string_view text);
 
 const char* name_of(Channel channel);
 const char* name_of(CollectiveKind kind);

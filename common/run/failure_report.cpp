@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <tuple>
 
-#include <nlohmann/json.hpp>
-
 #include "common/base/atomic_file.h"
 #include "common/base/error.h"
 #include "common/base/exit_code.h"
@@ -33,9 +31,14 @@ int specificity_rank(const FailureReport& report) {
 }  // namespace
 
 nlohmann::ordered_json to_json(const FailureReport& report) {
-  return {{"schema", 1},         {"attempt", report.attempt},     {"rank", report.rank},
-          {"host", report.host}, {"exit_code", report.exit_code}, {"phase", report.phase},
-          {"what", report.what}, {"hint", report.hint},           {"time_ns", report.time_ns}};
+  nlohmann::ordered_json document = {
+      {"schema", 1},         {"attempt", report.attempt},     {"rank", report.rank},
+      {"host", report.host}, {"exit_code", report.exit_code}, {"phase", report.phase},
+      {"what", report.what}, {"hint", report.hint},           {"time_ns", report.time_ns}};
+  if (!report.memory.is_null()) {
+    document["memory"] = report.memory;
+  }
+  return document;
 }
 
 FailureReport failure_report_from_json(const nlohmann::json& document, const std::string& where) {
@@ -49,6 +52,7 @@ FailureReport failure_report_from_json(const nlohmann::json& document, const std
     document.at("what").get_to(report.what);
     document.at("hint").get_to(report.hint);
     document.at("time_ns").get_to(report.time_ns);
+    report.memory = document.value("memory", nlohmann::json());
   } catch (const nlohmann::json::exception& failure) {
     throw DataError(cat(where, ": not a failure report: ", failure.what()));
   }

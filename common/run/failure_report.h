@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 
 namespace yolodist::run {
 
@@ -21,6 +21,8 @@ struct FailureReport {
   std::string phase;  // "data", "forward", "backward", "reduce", "optimizer", "validation", "checkpoint", …
   int exit_code = 0;  // of common/base/exit_code.h, or 128 + signal
   int64_t time_ns = 0;  // since 1970, the host's clock
+  // Of an out-of-memory: what common/run/memory_report.h describes. null = none; the key is left out then.
+  nlohmann::json memory = nullptr;
 
   bool operator==(const FailureReport&) const = default;
 };

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <optional>
@@ -70,7 +71,7 @@ std::optional<fs::file_time_type> last_written(const RunDirectory& run) {
   return std::nullopt;
 }
 
-RunDirectory newest_run(const fs::path& project) {
+RunDirectory newest_run(const fs::path& project, const std::string& purpose) {
   std::optional<RunDirectory> newest;
   fs::file_time_type newest_time;
   std::error_code ignored;
@@ -84,8 +85,8 @@ RunDirectory newest_run(const fs::path& project) {
   }
   if (!newest) {
     throw DataError(
-        cat("there is no run to resume under ", fs::absolute(project).lexically_normal().string()),
-        "Name the run directory after --resume, or its --project.");
+        cat("there is no run to ", purpose, " under ", fs::absolute(project).lexically_normal().string()),
+        "Name the run directory, or its --project.");
   }
   return *newest;
 }
@@ -102,6 +103,10 @@ fs::path RunDirectory::rank_log(int rank) const {
 
 fs::path RunDirectory::failure_report(int attempt, int rank) const {
   return failures_folder() / cat("attempt-", attempt, ".rank-", rank, ".json");
+}
+
+std::filesystem::path RunDirectory::memory_report(int attempt, int rank, int number) const {
+  return failures_folder() / cat("attempt-", attempt, ".rank-", rank, ".memory-", number, ".json");
 }
 
 RunDirectory create_run_directory(const fs::path& project, const std::string& name, bool exist_ok,
@@ -135,8 +140,12 @@ RunDirectory create_run_directory(const fs::path& project, const std::string& na
 }
 
 RunDirectory find_run_to_resume(const fs::path& path, const fs::path& project) {
+  return find_run(path, project, "resume");
+}
+
+RunDirectory find_run(const fs::path& path, const fs::path& project, const std::string& purpose) {
   if (path.empty()) {
-    return newest_run(project);
+    return newest_run(project, purpose);
   }
   std::error_code ignored;
   if (!is_present(path)) {
@@ -144,7 +153,7 @@ RunDirectory find_run_to_resume(const fs::path& path, const fs::path& project) {
     if (path.is_relative() && is_run(named)) {
       return named;
     }
-    throw DataError(cat("cannot resume ", path.string(), ": it does not exist"),
+    throw DataError(cat("cannot ", purpose, " ", path.string(), ": it does not exist"),
                     "Name a run directory or a checkpoint in its weights folder.");
   }
   const fs::path place = cleaned(path);
@@ -165,11 +174,13 @@ RunDirectory find_run_to_resume(const fs::path& path, const fs::path& project) {
     }
   }
   if (is_folder) {
-    throw DataError(cat("cannot resume ", place.string(), ": it has neither weights/last.pt nor run.yaml"),
-                    "Name a run directory.");
+    throw DataError(
+        cat("cannot ", purpose, " ", place.string(), ": it has neither weights/last.pt nor run.yaml"),
+        "Name a run directory.");
   }
-  throw DataError(cat("cannot resume ", place.string(), ": it is not in the weights folder of a run"),
-                  "To start a new run from its weights, use --weights.");
+  throw DataError(
+      cat("cannot ", purpose, " ", place.string(), ": it is not in the weights folder of a run"),
+      purpose == "resume" ? "To start a new run from its weights, use --weights." : "Name a run directory.");
 }
 
 std::string claim_run(const RunDirectory& run) {
@@ -199,6 +210,19 @@ void write_run_yaml(const RunDirectory& run, const nlohmann::ordered_json& docum
     }
   }
   write_file_atomically(run.run_yaml(), config::to_yaml(whole));
+}
+
+void set_options(const RunDirectory& run, const std::map<std::string, int64_t>& values) {
+  // Line by line, so that the order of the keys stays.
+  std::vector<std::string> lines = split(read_file(run.run_yaml()), '\n');
+  for (const auto& [name, value] : values) {
+    const std::string begin = cat("  ", name, ": ");
+    const auto line = std::find_if(lines.begin(), lines.end(),
+                                   [&](const std::string& text) { return text.starts_with(begin); });
+    check(line != lines.end(), cat("run.yaml has the option ", name));
+    *line = cat(begin, value);
+  }
+  write_file_atomically(run.run_yaml(), join(lines, "\n"));
 }
 
 nlohmann::json read_run_yaml(const RunDirectory& run) {

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 
 #include <nlohmann/json_fwd.hpp>
@@ -29,6 +31,9 @@ struct RunDirectory {
 
   std::filesystem::path failures_folder() const { return root / "failures"; }
   std::filesystem::path failure_report(int attempt, int rank) const;  // failures/attempt-A.rank-R.json
+  // failures/attempt-A.rank-R.memory-N.json: an out-of-memory that training went on from, N from 0
+  std::filesystem::path memory_report(int attempt, int rank, int number) const;
+  std::filesystem::path plan_json() const { return root / "plan.json"; }
 };
 
 // Makes project/name with its folders logs and failures, and weights where it `trains`, or, where that exists
@@ -43,6 +48,9 @@ RunDirectory create_run_directory(const std::filesystem::path& project, const st
 // else run.yaml, was written last. A run counts if it has one of these two files. Throws DataError when there
 // is none, naming what is there instead.
 RunDirectory find_run_to_resume(const std::filesystem::path& path, const std::filesystem::path& project);
+// The same for another purpose, which its errors name: "there is no run to watch under …".
+RunDirectory find_run(const std::filesystem::path& path, const std::filesystem::path& project,
+                      const std::string& purpose);
 
 // Fencing: a job that takes over a run writes a random token; a stale job of the same run sees that the token
 // is no longer its own and must not write any more. claim_run throws StorageError. still_ours is false when
@@ -52,6 +60,9 @@ bool still_ours(const RunDirectory& run, const std::string& token);
 
 // run.yaml: `document` after a first line `schema: 1`. Written whole or not at all; throws StorageError.
 void write_run_yaml(const RunDirectory& run, const nlohmann::ordered_json& document);
+// Replaces whole numbers among its options, which are known only once the workers have looked at the data
+// (--batch-size -1). Throws StorageError, and InternalError for an option that is not there.
+void set_options(const RunDirectory& run, const std::map<std::string, int64_t>& values);
 // Throws DataError with file and line: not there, does not parse, no schema, or one of a newer yolodist.
 nlohmann::json read_run_yaml(const RunDirectory& run);
 

@@ -67,7 +67,15 @@ int nvmlDeviceGetName(void* device, char* text, unsigned length) {
   return 0;
 }
 int nvmlDeviceGetMemoryInfo(void* device, Memory* memory) {
-  *memory = {static_cast<unsigned long long>(index_of(device) + 1) << 30, 0, 0};
+  *memory = {static_cast<unsigned long long>(index_of(device) + 1) << 30, 512ULL << 20, 0};
+  return 0;
+}
+int nvmlSystemGetDriverVersion(char* text, unsigned length) {
+  std::snprintf(text, length, "580.65.06");
+  return 0;
+}
+int nvmlSystemGetCudaDriverVersion_v2(int* version) {
+  *version = 13000;
   return 0;
 }
 int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(void*, void** device) {

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -166,6 +167,35 @@ ExitCode collectives(Worker& w) {
   return ExitCode::ok;
 }
 
+// Every rank tells of its memory; rank 0 gets it from all the others, unchanged.
+ExitCode samples(Worker& w) {
+  const auto sample_of = [](int rank) {
+    return protocol::Sample{rank * 100, rank + 1, rank + 2, rank + 3, rank + 4, cat("phase of ", rank)};
+  };
+  std::mutex mutex;
+  std::map<int, protocol::Sample> heard;
+  w.link.on_peer_sample([&](const protocol::PeerSample& peer) {
+    const std::lock_guard lock(mutex);
+    heard[peer.rank] = peer.sample;
+  });
+  int64_t has_all = 0;
+  for (int round = 0; has_all == 0; ++round) {
+    check(round < 500, "samples of all ranks arrive");
+    w.link.send_sample(sample_of(w.rank()));
+    std::this_thread::sleep_for(20ms);
+    {
+      const std::lock_guard lock(mutex);
+      has_all = w.rank() == 0 && static_cast<int>(heard.size()) == w.size() - 1 ? 1 : 0;
+    }
+    comm::all_reduce_sum(w.communicator, std::span(&has_all, 1), soon());
+  }
+  w.link.on_peer_sample(nullptr);
+  for (const auto& [rank, sample] : heard) {
+    check(w.rank() == 0 && rank > 0 && sample == sample_of(rank), cat("the sample of rank ", rank));
+  }
+  return ExitCode::ok;
+}
+
 // Steps of `step` until a stop was asked for on any rank, as the training loop does it; each hands `buckets`
 // buckets of 1 MB to the launcher while it "computes".
 ExitCode steady(Worker& w, std::chrono::milliseconds step, int buckets, int most_steps,
@@ -210,6 +240,9 @@ ExitCode behave(Worker& w, const std::string& mode, int special_rank) {
   };
   if (mode == "collectives") {
     return collectives(w);
+  }
+  if (mode == "samples") {
+    return samples(w);
   }
   if (mode == "data-error") {
     return steady(w, 10ms, 2, forever, at_step_5([] {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <thread>
@@ -53,13 +54,14 @@ inline LocalRun train_locally(const config::TrainOptions& options, int world_siz
         start.world_size = world_size;
         start.run_directory = run_directory;
         start.options = options;
+        start.threads = std::max(1, options.threads);
         if (start.options.bn_group == 0) {
           start.options.bn_group = (options.global_batch + world_size - 1) / world_size;
         }
         start.resume_checkpoint = resume_checkpoint;
-        run.ranks[r] = train::assemble(start, {.device = at::kCPU,
-                                               .communicator = std::move(communicators[r]),
-                                               .device_communicator = nullptr});
+        train::Placement placement;
+        placement.communicator = std::move(communicators[r]);
+        run.ranks[r] = train::assemble(start, std::move(placement));
         int64_t done = 0;
         const train::LaunchLink link{
             .stop_reason =

@@ -14,6 +14,7 @@
 #include "worker/checkpoint/pickle_values.h"
 #include "worker/checkpoint/tensor_reader.h"
 #include "worker/checkpoint/zip_reader.h"
+#include "worker/memory/mark.h"
 
 namespace yolodist::checkpoint {
 namespace {
@@ -295,6 +296,7 @@ class Loader {
 }  // namespace
 
 Checkpoint read_checkpoint(const std::filesystem::path& path) {
+  const memory::KindScope kind(memory::Kind::host);
   try {
     Checkpoint checkpoint = Loader(path).load();
     static_cast<void>(checkpoint.meta.dump());

@@ -15,6 +15,7 @@
 #include "common/base/error.h"
 #include "common/base/text.h"
 #include "worker/checkpoint/checkpoint.h"
+#include "worker/memory/mark.h"
 
 namespace yolodist::checkpoint {
 namespace {
@@ -157,6 +158,7 @@ void write_records(AtomicFile& file, const std::string& pickle, const TensorTabl
 }  // namespace
 
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+  const memory::KindScope kind(memory::Kind::host);
   TensorTable table;
   const std::string pickle = pickled(root_value(checkpoint, table), table);
   AtomicFile file(path);

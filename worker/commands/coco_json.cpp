@@ -60,15 +60,15 @@ CocoWriter::CocoWriter(const std::filesystem::path& file, const data::Index& pic
   }
 }
 
-void CocoWriter::add(const train::ValidatedGroup& group) {
+void CocoWriter::add(const train::ValidatedPiece& piece) {
   if (!is_on_) {
     return;
   }
   std::string rows;
-  for (size_t i = 0; i < group.samples.size(); ++i) {
-    const data::Sample& sample = group.samples[i];
+  for (size_t i = 0; i < piece.samples.size(); ++i) {
+    const data::Sample& sample = piece.samples[i];
     const std::string id = image_id(pictures_.pictures[static_cast<size_t>(sample.picture_index)].path);
-    for (const eval::Detection& d : eval::native_detections(group.detections[i], sample.fitting)) {
+    for (const eval::Detection& d : eval::native_detections(piece.detections[i], sample.fitting)) {
       const int category = with_coco_categories_ ? coco_category(d.class_index) : d.class_index;
       rows += rows.empty() ? "" : ",\n";
       rows += cat(R"({"image_id": )", id, R"(, "category_id": )", category, R"(, "bbox": [)",

@@ -32,7 +32,7 @@ class CocoWriter {
   CocoWriter(const std::filesystem::path& file, const data::Index& pictures, bool with_coco_categories,
              comm::Communicator& communicator);
   // Collective. Throws StorageError.
-  void add(const train::ValidatedGroup& group);
+  void add(const train::ValidatedPiece& piece);
   // Until then the file is not there.
   void finish();
 

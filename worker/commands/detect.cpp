@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <span>
 
 #include "common/base/atomic_file.h"
 #include "common/base/error.h"
@@ -176,7 +177,7 @@ void save(const Detector& d, size_t index, const std::vector<eval::Detection>& d
 void look_at(const Detector& d, size_t index, const data::Sample& sample, Clock::time_point began,
              Totals& totals) {
   const at::Tensor images =
-      train::to_group({sample}, 0).images.to(d.placement.device).to(at::kFloat).div_(255);
+      train::to_group(std::span(&sample, 1), 0).images.to(d.placement.device).to(at::kFloat).div_(255);
   totals.load_ms += ms_since(began);
   const std::vector<at::Tensor> raw = model::forward(d.loaded.model, images, nullptr);
   const at::Tensor rows = model::decode(d.loaded.model, raw).to(at::kCPU, at::kFloat).contiguous();

@@ -13,8 +13,10 @@
 #include "worker/commands/detect.h"
 #include "worker/commands/val.h"
 #include "worker/link/link.h"
+#include "worker/memory/budget.h"
 #include "worker/train/assemble.h"
 #include "worker/train/place.h"
+#include "worker/train/recovery.h"
 #include "worker/train/train_loop.h"
 
 namespace yolodist {
@@ -56,6 +58,9 @@ ExitCode reported(link::Link& link, const protocol::Start& start, Body body) {
   run::FailureReport report;
   try {
     return body();
+  } catch (const train::MemoryExhausted& error) {
+    report = report_of(start, error.exit_code(), error.what(), error.hint());
+    report.memory = error.memory();
   } catch (const Error& error) {
     report = report_of(start, error.exit_code(), error.what(), error.hint());
   } catch (const c10::OutOfMemoryError& error) {
@@ -80,7 +85,10 @@ ExitCode run_training(link::Link& link, const protocol::Start& start) {
   const std::unique_ptr<train::Training> training = train::assemble(start, train::place(link, start));
   const train::LaunchLink launch_link{
       .stop_reason = [&link] { return link.stop_reason(); },
-      .send_progress = [&link](const protocol::Progress& progress) { link.send_progress(progress); }};
+      .send_progress = [&link](const protocol::Progress& progress) { link.send_progress(progress); },
+      .send_sample = [&link](const protocol::Sample& sample) { link.send_sample(sample); },
+      .on_peer_sample =
+          [&link](link::Link::OnPeerSample receiver) { link.on_peer_sample(std::move(receiver)); }};
   return train::train(*training, launch_link);
 }
 
@@ -99,6 +107,7 @@ ExitCode run_command(link::Link& link, const protocol::Start& start) {
 }
 
 int run_worker(int argc, char** argv) {
+  memory::install_counting_allocator();
   link::Link link(link::parse_link_arguments(argc, argv));
   const protocol::Start start = link.wait_for_start(Deadline::after(120s));
   configure_log(start, {start.run_directory});

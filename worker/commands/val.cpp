@@ -124,11 +124,11 @@ Validation assemble_validation(const protocol::Start& start, train::Placement pl
   return v;
 }
 
-void save_labels(const Validation& v, const train::ValidatedGroup& group) {
-  for (size_t i = 0; i < group.samples.size(); ++i) {
-    const data::Sample& sample = group.samples[i];
+void save_labels(const Validation& v, const train::ValidatedPiece& piece) {
+  for (size_t i = 0; i < piece.samples.size(); ++i) {
+    const data::Sample& sample = piece.samples[i];
     const std::string rows =
-        label_rows(eval::native_detections(group.detections[i], sample.fitting),
+        label_rows(eval::native_detections(piece.detections[i], sample.fitting),
                    sample.fitting.native_height_px, sample.fitting.native_width_px, v.options.save_conf);
     if (!rows.empty()) {
       const std::string& stem = v.stems[static_cast<size_t>(sample.picture_index)];
@@ -189,12 +189,12 @@ ExitCode run_val(link::Link& link, const protocol::Start& start) {
   const std::string stem = std::filesystem::path(v.options.weights).stem().string();
   CocoWriter coco(v.options.save_json ? v.run.root / (stem + "_predictions.json") : "", v.pictures,
                   is_coco(v.data_set), *v.placement.communicator);
-  job.on_group = [&](const train::ValidatedGroup& group) {
+  job.on_piece = [&](const train::ValidatedPiece& piece) {
     stop_if_asked(link);
     if (v.options.save_txt) {
-      save_labels(v, group);
+      save_labels(v, piece);
     }
-    coco.add(group);
+    coco.add(piece);
   };
   const train::ValidationReport report = train::validate(job, v.loaded.model);
   coco.finish();

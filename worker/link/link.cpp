@@ -138,6 +138,13 @@ void Link::handle(protocol::ToWorker message) {
     on_done(done->error);
     return;
   }
+  if (const auto* sample = std::get_if<protocol::PeerSample>(&message)) {
+    const std::lock_guard lock(peer_sample_mutex_);
+    if (on_peer_sample_) {
+      on_peer_sample_(*sample);
+    }
+    return;
+  }
   {
     const std::lock_guard lock(mutex_);
     if (auto* start = std::get_if<protocol::Start>(&message)) {
@@ -219,6 +226,15 @@ void Link::send_hello(const std::string& device) {
 
 void Link::send_progress(const protocol::Progress& progress) {
   send(progress);
+}
+
+void Link::send_sample(const protocol::Sample& sample) {
+  send(sample);
+}
+
+void Link::on_peer_sample(OnPeerSample on_peer_sample) {
+  const std::lock_guard lock(peer_sample_mutex_);
+  on_peer_sample_ = std::move(on_peer_sample);
 }
 
 void Link::send_failure(const run::FailureReport& report) {

@@ -57,6 +57,9 @@ class Link {
   // worked.
   using OnDone = std::function<void(const std::string& error)>;
 
+  // Called on the link's thread with samples of other ranks: be short, do not throw.
+  using OnPeerSample = std::function<void(const protocol::PeerSample& sample)>;
+
   explicit Link(const LinkArguments& arguments);
   ~Link();
   Link(const Link&) = delete;
@@ -72,8 +75,13 @@ class Link {
 
   void send_hello(const std::string& device);
   void send_progress(const protocol::Progress& progress);
+  void send_sample(const protocol::Sample& sample);
   void send_failure(const run::FailureReport& report);
   void send_done(ExitCode exit_code);
+
+  // Rank 0: who gets the samples of the others from now on; nullptr = nobody. When it returns, the one before
+  // is not called any more.
+  void on_peer_sample(OnPeerSample on_peer_sample);
 
   // Grows the shared memory by at least `bytes` (zeroed) and maps the new part; `offset_bytes` is its place.
   // Throws StorageError when there is no room (the memory is really allocated, not promised), PeerLost when
@@ -103,6 +111,9 @@ class Link {
   std::exception_ptr broken_;
   std::map<std::pair<protocol::Channel, int64_t>, OnDone> outstanding_;
   std::string stop_reason_;
+
+  std::mutex peer_sample_mutex_;
+  OnPeerSample on_peer_sample_;
 
   std::mutex send_mutex_;  // keeps lines whole and sequence numbers in the order of the lines
   int64_t next_sequence_[protocol::channel_count] = {};

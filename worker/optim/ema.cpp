@@ -9,9 +9,20 @@
 #include <cmath>
 #include <vector>
 
+#include "worker/memory/mark.h"
+
 namespace yolodist::optim {
 
-ModelEma::ModelEma(const model::Model& model) : model_(model, model.state.clone()) {}
+namespace {
+
+model::Model copy_of(const model::Model& model) {
+  const memory::KindScope kind(memory::Kind::ema);
+  return {model, model.state.clone()};
+}
+
+}  // namespace
+
+ModelEma::ModelEma(const model::Model& model) : model_(copy_of(model)) {}
 
 double ModelEma::decay(int64_t updates) {
   return 0.9999 * (1 - std::exp(-static_cast<double>(updates) / 2000));

@@ -20,6 +20,7 @@ class ModelEma {
   static double decay(int64_t updates);  // updates: after the increment
 
   const model::Model& model() const { return model_; }
+  model::Model& model() { return model_; }
   int64_t updates() const { return updates_; }
   void set_updates(int64_t updates) { updates_ = updates; }
 

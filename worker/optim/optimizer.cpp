@@ -16,6 +16,7 @@
 
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "worker/memory/mark.h"
 
 namespace yolodist::optim {
 
@@ -34,6 +35,7 @@ Rule rule_named(const std::string& name) {
 
 Optimizer::Optimizer(const Settings& settings, std::array<std::vector<Parameter>, group_count> parameters)
     : settings_(settings), parameters_(std::move(parameters)) {
+  const memory::KindScope kind(memory::Kind::optimizer);
   for (size_t g = 0; g < group_count; ++g) {
     for (const Parameter& parameter : parameters_[g]) {
       check(parameter.value.strides() == parameter.gradient.strides(),

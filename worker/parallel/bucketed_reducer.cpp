@@ -29,16 +29,7 @@ comm::Dtype comm_dtype(at::ScalarType type) {
   return type == at::kFloat ? comm::Dtype::f32 : comm::Dtype::f64;
 }
 
-int64_t round_up(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 }  // namespace
-
-size_t default_bucket_bytes(size_t gradient_bytes) {
-  constexpr size_t mebibyte = size_t{1} << 20;
-  return std::clamp(gradient_bytes / 8, mebibyte, 25 * mebibyte);
-}
 
 BucketedReducer::BucketedReducer(comm::Communicator& communicator, const std::vector<at::Tensor>& parameters,
                                  size_t bucket_bytes)
@@ -60,22 +51,18 @@ BucketedReducer::~BucketedReducer() {
 }
 
 void BucketedReducer::lay_out(const std::vector<at::Tensor>& parameters, size_t bucket_bytes) {
-  // Padded so that every rank's part of a reduce-scatter is whole cache lines.
-  const int64_t element_bytes = static_cast<int64_t>(parameters[0].element_size());
-  const int64_t multiple = 64 * communicator_.world_size() / element_bytes;
-  int64_t filled = 0;
-  for (size_t i = parameters.size(); i-- > 0;) {
-    check(parameters[i].is_contiguous() && parameters[i].scalar_type() == parameters[0].scalar_type(),
+  std::vector<int64_t> counts;
+  for (const at::Tensor& parameter : parameters) {
+    check(parameter.is_contiguous() && parameter.scalar_type() == parameters[0].scalar_type(),
           "parameters are contiguous and of one dtype");
-    const int64_t count = parameters[i].numel();
-    if (buckets_.empty() || static_cast<size_t>((filled + count) * element_bytes) > bucket_bytes) {
-      buckets_.emplace_back();
-      filled = 0;
+    counts.push_back(parameter.numel());
+  }
+  for (plan::Bucket& layout : plan::buckets_of(counts, static_cast<int64_t>(parameters[0].element_size()),
+                                               communicator_.world_size(), bucket_bytes)) {
+    for (const size_t i : layout.parameters) {
+      bucket_of_[i] = buckets_.size();
     }
-    buckets_.back().parameters.push_back(i);
-    bucket_of_[i] = buckets_.size() - 1;
-    filled += count;
-    buckets_.back().element_count = round_up(filled, multiple);
+    buckets_.push_back({.layout = std::move(layout), .waiting_for = 0, .work = nullptr});
   }
 }
 
@@ -83,23 +70,24 @@ void BucketedReducer::bind(const std::vector<at::Tensor>& parameters) {
   const int64_t element_bytes = static_cast<int64_t>(parameters[0].element_size());
   int64_t total = 0;
   for (const Bucket& bucket : buckets_) {
-    total += bucket.element_count;
+    total += bucket.layout.element_count;
   }
+  charge_.emplace(total * element_bytes, memory::Kind::gradients);
   std::byte* memory = communicator_.allocate_shared(static_cast<size_t>(total * element_bytes)).data();
   const at::TensorOptions options =
       at::TensorOptions().dtype(parameters[0].scalar_type()).device(parameters[0].device());
   for (const Bucket& bucket : buckets_) {
-    const at::Tensor flat = at::from_blob(memory, {bucket.element_count}, options);
+    const at::Tensor flat = at::from_blob(memory, {bucket.layout.element_count}, options);
     flats_.push_back(flat);
     int64_t offset = 0;
-    for (const size_t i : bucket.parameters) {
+    for (const size_t i : bucket.layout.parameters) {
       gradients_[i] = flat.as_strided(parameters[i].sizes(), parameters[i].strides(), offset);
       offset += parameters[i].numel();
       parameters[i].mutable_grad() = gradients_[i];
       torch::autograd::impl::set_post_acc_grad_hooks(
           parameters[i], std::make_unique<GradientHook>([this, i] { on_gradient(i); }));
     }
-    memory += bucket.element_count * element_bytes;
+    memory += bucket.layout.element_count * element_bytes;
   }
 }
 
@@ -112,7 +100,7 @@ void BucketedReducer::zero() {
 void BucketedReducer::arm() {
   armed_ = true;
   for (Bucket& bucket : buckets_) {
-    bucket.waiting_for = static_cast<int>(bucket.parameters.size());
+    bucket.waiting_for = static_cast<int>(bucket.layout.parameters.size());
   }
 }
 

@@ -6,11 +6,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/base/deadline.h"
+#include "common/plan/buckets.h"
 #include "worker/comm/communicator.h"
+#include "worker/memory/budget.h"
 
 namespace yolodist::parallel {
 
@@ -53,9 +56,8 @@ class BucketedReducer {
 
  private:
   struct Bucket {
-    std::vector<size_t> parameters;
-    int64_t element_count = 0;  // padded
-    int waiting_for = 0;        // gradients still to come in the armed backward
+    plan::Bucket layout;
+    int waiting_for = 0;  // gradients still to come in the armed backward
     std::unique_ptr<comm::Work> work;
   };
   void lay_out(const std::vector<at::Tensor>& parameters, size_t bucket_bytes);
@@ -73,10 +75,7 @@ class BucketedReducer {
   size_t next_to_start_ = 0;
   bool armed_ = false;
   int64_t reduced_steps_ = 0;
+  std::optional<memory::Charge> charge_;  // LibTorch does not know of the buckets
 };
-
-// Large enough to amortise a collective, small enough that the first starts early in backward: an eighth of
-// the gradients, between 1 and 25 MiB (the upper cap is torch DistributedDataParallel's default).
-size_t default_bucket_bytes(size_t gradient_bytes);
 
 }  // namespace yolodist::parallel

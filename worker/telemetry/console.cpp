@@ -25,6 +25,21 @@ std::string bar(double fraction) {
   return text + std::string(static_cast<size_t>(kBarWidth - used), ' ');
 }
 
+std::string peak_text(const Progress& progress) {
+  if (progress.worst_peak_bytes <= 0) {
+    return "";
+  }
+  std::string text = printf_string(" peak %.2f", static_cast<double>(progress.worst_peak_bytes) / 1e9);
+  if (progress.worst_budget_bytes > 0) {
+    text += printf_string("/%.2f", static_cast<double>(progress.worst_budget_bytes) / 1e9);
+  }
+  text += "G";
+  if (progress.worst_rank >= 0) {
+    text += cat(" r", progress.worst_rank);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string epoch_header() {
@@ -61,7 +76,7 @@ std::string progress_line(const Progress& progress) {
                                       : printf_string("%5.2fit/s", rate);
   return cat(epoch_columns(progress), printf_string(": %3.0f%%|", std::floor(fraction * 100)), bar(fraction),
              "| ", progress.done, "/", progress.total, " [", clock_text(progress.elapsed_s), "<", remaining,
-             ", ", pace, "]");
+             ", ", pace, "]", peak_text(progress));
 }
 
 std::string start_lines(int imgsz_px, int workers, const std::string& run_folder, int epochs) {

@@ -17,14 +17,18 @@ struct Progress {
   int64_t done = 0, total = 0;  // iterations of the epoch
   int64_t done_before = 0;      // of those, by an earlier attempt: elapsed_s is without them
   double elapsed_s = 0;
+  // The rank whose peak fills the largest part of its budget; without budgets the one with the largest peak.
+  int64_t worst_peak_bytes = 0;    // 0 = not known, nothing is shown
+  int64_t worst_budget_bytes = 0;  // 0 = none
+  int worst_rank = -1;             // -1 = there is only one
 };
 
 // YOLOv5's table of an epoch. The header is printed with an empty line before it (not included here).
 std::string epoch_header();
 // The seven columns.
 std::string epoch_columns(const Progress& progress);
-// The columns with percent, bar, count and times: what is overwritten while the epoch runs, and stands at its
-// end.
+// The columns with percent, bar, count, times and memory ("peak 1.23/2.00G r3"): what is overwritten while
+// the epoch runs, and stands at its end. G is 1e9 bytes there, as in YOLOv5's GPU_mem.
 std::string progress_line(const Progress& progress);
 
 // "1:02:03", or "02:03" below an hour.

@@ -68,6 +68,21 @@ std::string metrics_line(const EventRow& row) {
   return one_line(document);
 }
 
+std::string metrics_line(const SampleRow& row) {
+  nlohmann::ordered_json document;
+  document["type"] = "sample";
+  document["attempt"] = row.attempt;
+  document["time_s"] = row.time_s;
+  document["rank"] = row.rank;
+  document["iteration"] = row.iteration;
+  document["allocated_bytes"] = row.allocated_bytes;
+  document["peak_bytes"] = row.peak_bytes;
+  document["reserved_bytes"] = row.reserved_bytes;
+  document["host_bytes"] = row.host_bytes;
+  document["phase"] = row.phase;
+  return one_line(document);
+}
+
 MetricsLog::~MetricsLog() {
   try {
     flush();
@@ -76,19 +91,58 @@ MetricsLog::~MetricsLog() {
   }
 }
 
+void MetricsLog::add_line(const std::string& line) {
+  const std::lock_guard lock(pending_mutex_);
+  pending_.append(line).append("\n");
+}
+
 void MetricsLog::add(const IterationRow& row) {
-  pending_ += metrics_line(row) + "\n";
+  add_line(metrics_line(row));
 }
 
 void MetricsLog::add(const EventRow& row) {
-  pending_ += metrics_line(row) + "\n";
+  add_line(metrics_line(row));
+}
+
+void MetricsLog::add(const SampleRow& row) {
+  add_line(metrics_line(row));
+}
+
+// With write_mutex_ held.
+template <typename Append>
+void MetricsLog::write(const Append& append_to) {
+  std::string rows;
+  {
+    const std::lock_guard lock(pending_mutex_);
+    rows.swap(pending_);
+  }
+  try {
+    append_to(file_, rows);
+  } catch (...) {
+    const std::lock_guard lock(pending_mutex_);
+    pending_.insert(0, rows);
+    throw;
+  }
+}
+
+void MetricsLog::publish() {
+  const std::lock_guard writing(write_mutex_);
+  write([this](const auto& file, const std::string& rows) {
+    if (!rows.empty()) {
+      append(file, rows);
+      has_unsynced_ = true;
+    }
+  });
 }
 
 void MetricsLog::flush() {
-  if (!pending_.empty()) {
-    append_durably(file_, pending_);
-    pending_.clear();
-  }
+  const std::lock_guard writing(write_mutex_);
+  write([this](const auto& file, const std::string& rows) {
+    if (!rows.empty() || has_unsynced_) {
+      append_durably(file, rows);
+      has_unsynced_ = false;
+    }
+  });
 }
 
 void cut_metrics(const std::filesystem::path& file, int64_t first_iteration_dropped) {

@@ -6,38 +6,44 @@
 #include <cmath>
 #include <filesystem>
 
-#include "common/base/atomic_file.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "common/config/share_folder.h"
 #include "common/model_spec/model_spec.h"
 #include "worker/data/sampler.h"
+#include "worker/memory/meter.h"
 #include "worker/model/initialise.h"
 #include "worker/model/summary.h"
 #include "worker/telemetry/metrics_jsonl.h"
 #include "worker/telemetry/results_csv.h"
+#include "worker/train/injected_shortage.h"
+#include "worker/train/planning.h"
 #include "worker/train/prepare_data.h"
 #include "worker/train/saving.h"
 
 namespace yolodist::train {
 namespace {
 
-constexpr std::chrono::minutes peer_patience{10};
-
+// Sets the dtypes of parameters and of activations.
 // Differs: YOLOv5 trains in fp16 mixed precision on CUDA; here `auto` is fp32 there, too, and says so.
-at::ScalarType dtype_of(const std::string& precision, const protocol::Start& start) {
-  if (precision == "auto" && start.device != "cpu" && start.rank == 0) {
+void settle_precision(Training& t, const protocol::Start& start) {
+  const std::string& precision = t.options.precision;
+  const bool is_cpu = start.device == "cpu";
+  if (precision == "auto" && !is_cpu && start.rank == 0) {
     log::info("--precision auto: fp32 (mixed precision is not there yet)");
   }
   if (precision == "fp32" || precision == "auto") {
-    return at::kFloat;
+    t.dtype = t.compute_dtype = at::kFloat;
+  } else if (precision == "fp64" && is_cpu) {
+    t.dtype = t.compute_dtype = at::kDouble;
+  } else if (precision == "bf16" && is_cpu) {
+    t.dtype = at::kFloat;
+    t.compute_dtype = at::kBFloat16;
+  } else {
+    throw UsageError(cat("--precision ", precision, " is not there on ", start.device),
+                     "Use auto, fp32, or on the CPU bf16 or fp64.");
   }
-  if (precision == "fp64" && start.device == "cpu") {
-    return at::kDouble;
-  }
-  throw UsageError(cat("--precision ", precision, " is not there on ", start.device),
-                   "Use auto, fp32, or on the CPU fp64.");
 }
 
 // YOLOv5 raises a side to a whole number of the largest stride.
@@ -51,7 +57,8 @@ int fitting_side(int imgsz_px, int max_stride_px) {
   return side;
 }
 
-void build_model(Training& t, const std::optional<checkpoint::Checkpoint>& weights) {
+// The layer table, from --cfg or from the checkpoint; and the side that fits it.
+model_spec::ModelSpec settle_model(Training& t, const std::optional<checkpoint::Checkpoint>& weights) {
   const int classes = t.data_set.class_count();
   model_spec::ModelSpec spec;
   if (!t.options.cfg.empty()) {
@@ -71,7 +78,13 @@ void build_model(Training& t, const std::optional<checkpoint::Checkpoint>& weigh
     spec.name = weights->meta.value("model_name", spec.name);
   }
   t.imgsz_px = fitting_side(t.options.imgsz_px, spec.max_stride_px());
-  t.model = std::make_unique<model::Model>(std::move(spec), t.dtype);
+  return spec;
+}
+
+void build_model(Training& t, model_spec::ModelSpec spec,
+                 const std::optional<checkpoint::Checkpoint>& weights) {
+  t.model = std::make_unique<model::Model>(std::move(spec), t.dtype, t.compute_dtype);
+  t.plan_request.spec = &t.model->spec;
   model::initialise(*t.model, static_cast<uint64_t>(t.options.seed));
   if (t.is_leader()) {
     log::info(model::summary(*t.model));
@@ -84,7 +97,7 @@ void build_model(Training& t, const std::optional<checkpoint::Checkpoint>& weigh
   }
   t.model->to(t.device);
   t.anchors = model::grid_anchors(*t.model);
-  t.scaled_hyp = config::scaled(t.hyp, t.model->spec.level_count(), classes, t.imgsz_px);
+  t.scaled_hyp = config::scaled(t.hyp, t.model->spec.level_count(), t.data_set.class_count(), t.imgsz_px);
 }
 
 // The trainable parameters, with their gradients in the reducer's buckets, in the optimizer's groups.
@@ -106,7 +119,7 @@ void build_optimizer(Training& t) {
     throw UsageError("--freeze freezes every layer", "Leave at least one layer to train.");
   }
   t.reducer = std::make_unique<parallel::BucketedReducer>(t.gradient_communicator(), parameters,
-                                                          parallel::default_bucket_bytes(bytes));
+                                                          plan::default_bucket_bytes(bytes));
   std::array<std::vector<optim::Parameter>, optim::group_count> groups;
   for (size_t k = 0; k < trainable.size(); ++k) {
     const auto& entry = entries[trainable[k]];
@@ -173,10 +186,15 @@ std::unique_ptr<Training> assemble(const protocol::Start& start, Placement place
   t.threads = start.threads;
   t.run = {start.run_directory};
   t.device = placement.device;
+  t.phase_peaks = memory::PhasePeaks(t.device);
   t.communicator = std::move(placement.communicator);
   t.device_communicator = std::move(placement.device_communicator);
   t.options = start.options;
-  t.dtype = dtype_of(t.options.precision, start);
+  t.device_name = placement.device_name;
+  t.device_uuid = start.device_uuid;
+  t.device_bytes = placement.device_bytes;
+  t.injected = std::make_unique<InjectedShortage>(t.options.inject_shortage, t.rank, t.device);
+  settle_precision(t, start);
   if (t.is_leader()) {
     t.run_token = start.run_token.empty() ? run::claim_run(t.run) : start.run_token;
   }
@@ -185,21 +203,25 @@ std::unique_ptr<Training> assemble(const protocol::Start& start, Placement place
   t.hyp.label_smoothing = t.options.label_smoothing;
   t.data_set = config::read_data_set(t.options.data, t.options.single_cls);
   read_pictures(t);
-  t.options.global_batch = std::min(t.options.global_batch, t.picture_count());
 
   const bool resumes = !start.resume_checkpoint.empty();
   std::optional<checkpoint::Checkpoint> weights;
   if (!t.options.weights.empty() && !(resumes && !t.options.cfg.empty())) {
     weights = checkpoint::read_checkpoint(t.options.weights);
   }
-  build_model(t, weights);
+  model_spec::ModelSpec spec = settle_model(t, weights);
+  settle_batch(t, spec);
+  t.options.global_batch = std::min(t.options.global_batch, t.picture_count());
   data::check_shard(t.options.shard, t.world_size, t.options.global_batch, t.options.bn_group);
-  plan_pictures(t, t.model->spec.max_stride_px());
+  plan_pictures(t, spec.max_stride_px());
+  make_plan(t, spec);
+  build_model(t, std::move(spec), weights);
   if (!resumes && !t.options.no_autoanchor) {
     fit_anchors(t);
   }
   build_schedule(t);
   build_optimizer(t);
+  memory::limit(t.device, memory::limit_of(t.device));  // now that the gradient buckets are there
   t.ema = std::make_unique<optim::ModelEma>(*t.model);
   if (resumes) {
     resume(t, start.resume_checkpoint);

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <string>
 
 #include "common/protocol/messages.h"
 #include "worker/comm/communicator.h"
@@ -13,6 +15,8 @@ namespace yolodist::train {
 // Where a rank computes, and how it reaches the others.
 struct Placement {
   at::Device device = at::kCPU;
+  std::string device_name;                                  // "" on the CPU
+  int64_t device_bytes = 0;                                 // that a card has; 0 on the CPU
   std::unique_ptr<comm::Communicator> communicator;         // host memory
   std::unique_ptr<comm::Communicator> device_communicator;  // CUDA only
 };

@@ -11,11 +11,12 @@
 #include "common/base/text.h"
 #include "worker/comm/host_communicator.h"
 #include "worker/comm/nccl_communicator.h"
+#include "worker/memory/meter.h"
 
 namespace yolodist::train {
 namespace {
 
-constexpr std::chrono::minutes peer_patience{2};
+constexpr std::chrono::minutes start_patience{2};
 
 void require(cudaError_t result, const std::string& action) {
   if (result != cudaSuccess) {
@@ -35,7 +36,7 @@ int bind_cuda(const std::string& pci_id) {
 // The id is made by rank 0 and travels through the launchers.
 std::string shared_unique_id(comm::Communicator& host) {
   std::string id = host.rank() == 0 ? comm::NcclCommunicator::make_unique_id() : "";
-  return comm::all_gather_strings(host, id, Deadline::after(peer_patience))[0];
+  return comm::all_gather_strings(host, id, Deadline::after(start_patience))[0];
 }
 
 }  // namespace
@@ -46,6 +47,13 @@ Placement place(link::Link& link, const protocol::Start& start) {
   if (start.device == "cuda") {
     cuda_index = bind_cuda(start.device_pci);
     placement.device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(cuda_index));
+    cudaDeviceProp properties{};
+    require(cudaGetDeviceProperties(&properties, cuda_index), "ask the CUDA device for its properties");
+    placement.device_name = properties.name;
+    size_t free_bytes = 0, total_bytes = 0;
+    require(cudaMemGetInfo(&free_bytes, &total_bytes), "ask the CUDA device for its memory");
+    placement.device_bytes = static_cast<int64_t>(total_bytes);
+    memory::watch_for_shortage(placement.device);
   }
   link.send_hello(start.device == "cuda" ? start.device_uuid : "cpu");
   placement.communicator = std::make_unique<comm::HostCommunicator>(link, start.rank, start.world_size);
@@ -59,7 +67,7 @@ Placement place(link::Link& link, const protocol::Start& start) {
     setup.compute_stream =
         c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(cuda_index)).stream();
     placement.device_communicator =
-        std::make_unique<comm::NcclCommunicator>(setup, Deadline::after(peer_patience));
+        std::make_unique<comm::NcclCommunicator>(setup, Deadline::after(start_patience));
   }
   return placement;
 }

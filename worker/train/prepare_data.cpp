@@ -21,7 +21,7 @@
 namespace yolodist::train {
 namespace {
 
-constexpr std::chrono::minutes peer_patience{30};  // a scan of a large set on slow storage
+constexpr std::chrono::minutes scan_patience{30};  // a scan of a large set on slow storage
 
 // Each rank opens a share of the pictures and labels and tells the others what it found.
 data::Index scan(const Training& t, const std::vector<std::filesystem::path>& entries) {
@@ -33,7 +33,7 @@ data::Index scan(const Training& t, const std::vector<std::filesystem::path>& en
   const std::vector<std::filesystem::path> pictures = data::list_pictures(entries);
   const std::string mine = data::scan_part(pictures, t.rank, t.world_size, options);
   data::Index index =
-      data::join_scan_parts(comm::all_gather_strings(*t.communicator, mine, Deadline::after(peer_patience)));
+      data::join_scan_parts(comm::all_gather_strings(*t.communicator, mine, Deadline::after(scan_patience)));
   data::require_pictures(index, entries);
   return index;
 }
@@ -68,7 +68,7 @@ void open_caches(Training& t) {
 void share_anchors(Training& t, at::Tensor& anchors) {
   at::Tensor values = anchors.detach().to(at::kCPU, at::kDouble).contiguous();
   t.communicator->broadcast(values.mutable_data_ptr<double>(), values.nbytes(), 0)
-      ->wait(Deadline::after(peer_patience));
+      ->wait(Deadline::after(scan_patience));
   anchors.copy_(values);
 }
 

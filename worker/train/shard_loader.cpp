@@ -14,6 +14,7 @@
 #include "worker/data/multi_scale.h"
 #include "worker/data/pipeline.h"
 #include "worker/data/sampler.h"
+#include "worker/memory/mark.h"
 
 namespace yolodist::train {
 namespace {
@@ -68,7 +69,7 @@ EpochCut cut_of_batch(const Training& t, int batch) {
   EpochCut cut;
   cut.picture_count = std::min(t.global_batch(), t.picture_count() - batch * t.global_batch());
   cut.group_sizes = data::groups_of(cut.picture_count, t.options.bn_group);
-  cut.groups_of_rank = data::assign_groups(cut.group_sizes, t.world_size, t.options.shard);
+  cut.groups_of_rank = data::assign_groups(cut.group_sizes, t.world_size, t.shard);
   return cut;
 }
 
@@ -128,12 +129,13 @@ std::vector<GroupBatch> ShardLoader::next() {
   return groups;
 }
 
-GroupBatch to_group(const std::vector<data::Sample>& samples, int group_index) {
+GroupBatch to_group(std::span<const data::Sample> samples, int group_index) {
   GroupBatch group;
   group.group_index = group_index;
   if (samples.empty()) {
     return group;
   }
+  const memory::KindScope staging(memory::Kind::host);
   const int64_t height = samples[0].height_px, width = samples[0].width_px;
   group.images = at::empty({static_cast<int64_t>(samples.size()), 3, height, width},
                            at::TensorOptions().dtype(at::kByte));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "worker/data/loader.h"
@@ -48,6 +49,6 @@ class ShardLoader {
 };
 
 // Pictures of equal size as one tensor, and their targets with their index in it.
-GroupBatch to_group(const std::vector<data::Sample>& samples, int group_index);
+GroupBatch to_group(std::span<const data::Sample> samples, int group_index);
 
 }  // namespace yolodist::train

@@ -2,17 +2,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/train/train_loop.h"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
+#include <utility>
 
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "common/config/share_folder.h"
 #include "worker/checkpoint/checkpoint.h"
+#include "worker/memory/meter.h"
 #include "worker/telemetry/console.h"
 #include "worker/telemetry/metrics_jsonl.h"
 #include "worker/telemetry/results_csv.h"
+#include "worker/train/injected_shortage.h"
+#include "worker/train/recovery.h"
 #include "worker/train/run_pictures.h"
+#include "worker/train/sampling.h"
 #include "worker/train/saving.h"
 #include "worker/train/shard_loader.h"
 #include "worker/train/train_step.h"
@@ -30,18 +36,44 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// What one call of train() keeps beside the Training: clocks and the open files of rank 0.
+struct WorstRank {
+  int rank = -1;
+  int64_t peak_bytes = 0, budget_bytes = 0;
+};
+
+// What one call of train() keeps beside the Training: clocks, the open files of rank 0, and the way back.
 struct Session {
   Training& t;
   const LaunchLink& link;
   std::optional<telemetry::MetricsLog> metrics;  // rank 0
+  std::optional<Sampling> sampling{};            // of this rank's memory; ends before metrics
+  StepSnapshot before_step;
+  WorstRank worst;
+  bool is_first_iteration = true;  // of this attempt
   Clock::time_point start = Clock::now();
   Clock::time_point last_checkpoint = Clock::now();
   double seconds_before = 0;  // trained by earlier attempts
 };
 
+// The rank that is nearest to its budget, or without budgets the one that holds most.
+WorstRank worst_rank(const Training& t, const std::vector<RankReport>& reports) {
+  WorstRank worst;
+  double worst_share = -1;
+  for (size_t rank = 0; rank < reports.size(); ++rank) {
+    const int64_t budget = t.plan.ranks[rank].device.budget_bytes;
+    const double share =
+        static_cast<double>(reports[rank].peak_bytes) / static_cast<double>(std::max<int64_t>(budget, 1));
+    if (share > worst_share) {
+      worst_share = share;
+      worst = {static_cast<int>(rank), reports[rank].peak_bytes, budget};
+    }
+  }
+  return worst;
+}
+
 void save_last(Session& s, bool with_gradients) {
   Training& t = s.t;
+  const memory::PhaseScope phase(memory::Phase::checkpoint);
   t.state.seconds = s.seconds_before + seconds_since(s.start);
   save(t, t.run.weights_last(), with_gradients);
   s.last_checkpoint = Clock::now();
@@ -99,7 +131,14 @@ void record_iteration(Session& s, const IterationPlan& plan, const IterationResu
   row.total = result.losses.total();
   row.lr.assign(plan.settings.lr.begin(), plan.settings.lr.end());
   row.images_per_s = plan.picture_count / seconds;
-  row.ranks = {{.rank = 0, .ready_ms = result.ready_ms}};
+  for (size_t rank = 0; rank < result.ranks.size(); ++rank) {
+    const RankReport& report = result.ranks[rank];
+    row.ranks.push_back({.rank = static_cast<int>(rank),
+                         .allocated_bytes = report.current_bytes,
+                         .peak_bytes = report.peak_bytes,
+                         .reserved_bytes = report.reserved_bytes,
+                         .ready_ms = report.ready_ms});
+  }
   s.metrics->add(row);
 }
 
@@ -114,6 +153,7 @@ telemetry::Progress console_progress(const Session& s, int64_t instances, const 
   const double n = std::max(t.state.epoch_iterations, 1);
   return {.epoch = t.state.epoch,
           .epochs = t.options.epochs,
+          .memory_bytes = t.device.is_cpu() ? s.worst.peak_bytes : memory::read(t.device).reserved_bytes,
           .box = t.state.epoch_sum.box / n,
           .obj = t.state.epoch_sum.objectness / n,
           .cls = t.state.epoch_sum.classes / n,
@@ -122,22 +162,48 @@ telemetry::Progress console_progress(const Session& s, int64_t instances, const 
           .done = t.state.batch,
           .total = t.batches_an_epoch(),
           .done_before = clock.first_batch,
-          .elapsed_s = seconds_since(clock.start)};
+          .elapsed_s = seconds_since(clock.start),
+          .worst_peak_bytes = s.worst.peak_bytes,
+          .worst_budget_bytes = s.worst.budget_bytes,
+          .worst_rank = t.world_size > 1 ? s.worst.rank : -1};
 }
 
 // How an epoch ended.
 enum class EpochEnd { complete, limit, stopped };
 
-// One iteration and its place in the books. Returns the votes of all ranks.
-Votes iterate(Session& s, ShardLoader& loader, int64_t& instances) {
+std::vector<GroupBatch> next_groups(ShardLoader& loader) {
+  const memory::PhaseScope phase(memory::Phase::data);
+  return loader.next();
+}
+
+// Something that happened, for rank 0's files and console.
+void record_event(Session& s, const std::string& event, const std::string& detail) {
+  if (s.metrics) {
+    log::info(detail);
+    s.metrics->add(telemetry::EventRow{s.t.attempt, s.t.iteration(), event, detail});
+  }
+}
+
+// One iteration and its place in the books. Returns the votes of all ranks; nothing when memory ran out: then
+// the run is back where the step began, with a new plan.
+std::optional<Votes> iterate(Session& s, ShardLoader& loader, int64_t& instances) {
   Training& t = s.t;
   const auto begin = Clock::now();
+  s.sampling->running(t.iteration());
+  if (std::exchange(s.is_first_iteration, false) || t.state.last_step_iteration == t.iteration() - 1) {
+    s.before_step.take(t);
+  }
   const IterationPlan plan = plan_iteration(t);
-  const std::vector<GroupBatch> groups = loader.next();
+  const std::vector<GroupBatch> groups = next_groups(loader);
   draw_batch(t, groups);
   const Votes wishes{.stop = !s.link.stop_reason().empty(),
                      .checkpoint = plan.makes_step && step_checkpoint_due(s)};
   const IterationResult result = run_iteration(t, plan, groups, wishes);
+  if (result.ran_out) {
+    record_event(s, "out_of_memory", answer_shortage(t, s.before_step, result, groups));
+    return std::nullopt;
+  }
+  s.worst = worst_rank(t, result.ranks);
   record_iteration(s, plan, result, seconds_since(begin));
   instances = result.target_count;
   t.state.epoch_sum.box += result.losses.box;
@@ -159,7 +225,7 @@ EpochEnd run_epoch(Session& s) {
     log::info(telemetry::epoch_header());
   }
   const EpochClock clock{.start = Clock::now(), .first_batch = t.state.batch};
-  ShardLoader loader(t);
+  auto loader = std::make_unique<ShardLoader>(t);
   int64_t instances = 0;
   EpochEnd end = EpochEnd::complete;
   while (true) {
@@ -170,15 +236,19 @@ EpochEnd run_epoch(Session& s) {
     if (t.state.batch >= t.batches_an_epoch()) {
       break;
     }
-    const Votes votes = iterate(s, loader, instances);
+    const std::optional<Votes> votes = iterate(s, *loader, instances);
+    if (!votes) {
+      loader = std::make_unique<ShardLoader>(t);
+      continue;
+    }
     if (t.is_leader()) {
       log::progress(telemetry::progress_line(console_progress(s, instances, clock)));
     }
-    if (votes.stop) {
+    if (votes->stop) {
       end = EpochEnd::stopped;
       break;
     }
-    if (votes.checkpoint) {
+    if (votes->checkpoint) {
       save_last(s, /*with_gradients=*/false);
     }
   }
@@ -218,6 +288,29 @@ void print_validation(const Training& t, const ValidationReport& report, bool pe
       log::info(line);
     }
   }
+}
+
+// Where memory runs out on this rank, it goes on with fewer pictures a forward.
+ValidationReport validate_within_memory(Session& s, const model::Model& model) {
+  Training& t = s.t;
+  const memory::PhaseScope phase(memory::Phase::validation);
+  t.injected->enter(memory::Phase::validation, t.iteration() - 1);
+  ValidationJob job = validation_job(t);
+  job.on_shortage = [&s, &t](int pictures) {
+    std::string line;
+    const int fewer = answer_validation_shortage(t, pictures, line);
+    protocol::Progress progress;
+    progress.epoch = t.state.epoch;
+    progress.iteration = t.iteration();
+    progress.step = t.state.step;
+    progress.text = line;
+    s.link.send_progress(progress);
+    return fewer;
+  };
+  const ValidationReport report = validate(job, model);
+  t.validation_pictures = job.pictures_a_forward;
+  t.injected->give_back();
+  return report;
 }
 
 void record_epoch(Session& s) {
@@ -268,7 +361,7 @@ bool close_epoch(Session& s) {
   const bool may_be_final = epoch + 1 >= t.options.epochs || may_stop_early(t);
   const bool validates = !t.options.no_val || may_be_final;
   if (validates) {
-    const ValidationReport report = validate(t, t.ema->model());
+    const ValidationReport report = validate_within_memory(s, t.ema->model());
     t.state.last_validation = report.result;
     print_validation(t, report, /*per_class=*/false);
   }
@@ -299,14 +392,22 @@ void validate_best(Session& s) {
   if (written[0] == 0) {
     return;
   }
-  model::Model best(*t.model, t.model->state.clone());
+  // The average is saved; its memory takes the best one, so that the end needs no more than the training did.
+  model::Model& best = t.ema->model();
   transfer(best, checkpoint::read_checkpoint(file), /*skip_anchors=*/false);
   if (t.is_leader()) {
     log::info(cat("\nValidating ", file.string(), "..."));
   }
-  const ValidationReport report = validate(t, best);
+  const ValidationReport report = validate_within_memory(s, best);
   print_validation(t, report, /*per_class=*/true);
   draw_end(t, best, report);
+}
+
+// For those who look on: nothing follows in this attempt.
+void record_end(Session& s, const std::string& detail) {
+  if (s.metrics) {
+    s.metrics->add(telemetry::EventRow{s.t.attempt, s.t.iteration(), "end", detail});
+  }
 }
 
 void announce_end(const Session& s, ExitCode code) {
@@ -328,18 +429,26 @@ void announce_end(const Session& s, ExitCode code) {
 }  // namespace
 
 ExitCode train(Training& t, const LaunchLink& link) {
-  Session s{.t = t, .link = link, .metrics = std::nullopt, .seconds_before = t.state.seconds};
+  Session s{.t = t,
+            .link = link,
+            .metrics = std::nullopt,
+            .before_step = StepSnapshot(t),
+            .worst = {},
+            .seconds_before = t.state.seconds};
   if (t.is_leader()) {
     s.metrics.emplace(t.run.metrics_jsonl());
+    s.metrics->add(telemetry::EventRow{t.attempt, t.iteration(), "start", ""});
     draw_start(t);
     log::info(telemetry::start_lines(t.imgsz_px, loader_threads(t) * t.world_size, t.run.root.string(),
                                      t.options.epochs));
   }
+  s.sampling.emplace(t, link, s.metrics ? &*s.metrics : nullptr);
   while (t.state.epoch < t.options.epochs) {
     const EpochEnd end = run_epoch(s);
     if (end != EpochEnd::complete) {
       save_unfinished(s);
       const ExitCode code = end == EpochEnd::stopped ? ExitCode::state_saved : ExitCode::ok;
+      record_end(s, end == EpochEnd::stopped ? "stopped on request" : "limit of steps or iterations reached");
       announce_end(s, code);
       return code;
     }
@@ -351,6 +460,7 @@ ExitCode train(Training& t, const LaunchLink& link) {
     log::info(telemetry::end_line(t.options.epochs, s.seconds_before + seconds_since(s.start)));
   }
   validate_best(s);
+  record_end(s, "complete");
   announce_end(s, ExitCode::ok);
   return ExitCode::ok;
 }

@@ -3,19 +3,21 @@
 #include "worker/train/train_step.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/upsample_bilinear2d.h>
+#include <c10/util/Exception.h>
 
 #include <chrono>
 #include <cmath>
 
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "worker/memory/budget.h"
+#include "worker/memory/meter.h"
+#include "worker/train/injected_shortage.h"
 
 namespace yolodist::train {
 namespace {
-
-// How long a rank waits for the others in a collective before it takes them for lost.
-constexpr std::chrono::minutes peer_patience{10};
 
 // Source: ultralytics/yolov5 v7.0 train.py, clip_grad_norm_.
 constexpr double max_gradient_norm = 10.0;
@@ -68,46 +70,6 @@ std::vector<double> exchange_row(const model::BatchNormRecord* record, const los
   return row;
 }
 
-// Rows of all groups of all ranks, in the order of the groups, so that every rank adds in the same order.
-class RowExchange {
- public:
-  RowExchange(Training& t, const IterationPlan& plan, size_t row_length)
-      : plan_(plan), row_length_(row_length) {
-    for (const auto& groups : plan.groups_of_rank) {
-      rows_a_rank_ = std::max(rows_a_rank_, groups.size());
-    }
-    mine_.assign(rows_a_rank_ * row_length, 0);
-    all_.resize(mine_.size() * static_cast<size_t>(t.world_size));
-  }
-
-  void start(Training& t, const std::vector<std::vector<double>>& rows) {
-    for (size_t i = 0; i < rows.size(); ++i) {
-      check(rows[i].size() == row_length_, "rows of the exchange have one length");
-      std::copy(rows[i].begin(), rows[i].end(), mine_.begin() + static_cast<long>(i * row_length_));
-    }
-    work_ = t.communicator->all_gather(mine_.data(), mine_.size() * sizeof(double), all_.data());
-  }
-
-  std::vector<std::vector<double>> finish() {
-    work_->wait(Deadline::after(peer_patience));
-    std::vector<std::vector<double>> rows(plan_.group_sizes.size());
-    for (size_t rank = 0; rank < plan_.groups_of_rank.size(); ++rank) {
-      for (size_t i = 0; i < plan_.groups_of_rank[rank].size(); ++i) {
-        const double* from = all_.data() + (rank * rows_a_rank_ + i) * row_length_;
-        rows[static_cast<size_t>(plan_.groups_of_rank[rank][i])] = {from, from + row_length_};
-      }
-    }
-    return rows;
-  }
-
- private:
-  const IterationPlan& plan_;
-  size_t row_length_;
-  size_t rows_a_rank_ = 0;
-  std::vector<double> mine_, all_;
-  std::unique_ptr<comm::Work> work_;
-};
-
 loss::LossItems take_losses(std::vector<std::vector<double>>& rows) {
   loss::LossItems sum;
   for (auto& row : rows) {
@@ -128,7 +90,16 @@ void require_finite(double value, const char* what, const Training& t) {
   }
 }
 
+// Room for what an update allocates in passing: all of it has to be there before the first parameter moves,
+// since after that there is no way back.
+int64_t update_bytes(const Training& t) {
+  constexpr int64_t norms_and_scalars = int64_t{64} << 10;
+  return norms_and_scalars +
+         6 * memory::rounded(t.model->batch_norms.channel_count * int64_t{sizeof(double)});
+}
+
 double update_parameters(Training& t, const IterationPlan& plan) {
+  const memory::PhaseScope phase(memory::Phase::optimizer);
   t.reducer->finish(Deadline::after(peer_patience));
   const double norm = optim::clip_gradients(t.reducer->buckets(), max_gradient_norm);
   require_finite(norm, "gradient's norm", t);
@@ -138,61 +109,115 @@ double update_parameters(Training& t, const IterationPlan& plan) {
   return norm;
 }
 
-// Values from 0 to 1 on the device, and with --multi-scale the size of this iteration.
-// Source: ultralytics/yolov5 v7.0 train.py (bilinear, corners not aligned).
-at::Tensor network_input(const Training& t, const IterationPlan& plan, const at::Tensor& pixels) {
-  const at::Tensor images = pixels.to(t.device).to(t.dtype).div_(255);
-  if (images.size(2) == plan.shape.height_px && images.size(3) == plan.shape.width_px) {
-    return images;
+// Forward, loss and backward of one group. Returns its row of the exchange.
+std::vector<double> run_group(Training& t, const IterationPlan& plan, const GroupBatch& group,
+                              Assignment& assignment, size_t index, bool is_last) {
+  using memory::Phase;
+  const bool measures_statistics = !t.options.freeze_bn;
+  const int64_t iteration = t.iteration();
+  std::optional<model::BatchNormRecord> record;
+  std::vector<at::Tensor> raw;
+  {
+    const memory::PhaseScope phase(Phase::forward);
+    t.injected->enter(Phase::forward, iteration);
+    if (measures_statistics) {
+      const memory::KindScope kind(memory::Kind::buffers);
+      record.emplace(t.model->batch_norms, at::TensorOptions().dtype(t.dtype).device(t.device));
+    }
+    raw = model::forward(*t.model, network_input(t, plan.shape, group.images), record ? &*record : nullptr,
+                         t.recompute);
+    t.phase_peaks.note(Phase::forward);
   }
-  return at::upsample_bilinear2d(images, {plan.shape.height_px, plan.shape.width_px},
-                                 /*align_corners=*/false);
+  const loss::Normalisers normalisers = finish_assignment(assignment, t.anchors.size(), plan.picture_count);
+  loss::GroupLoss loss;
+  {
+    const memory::PhaseScope phase(Phase::loss);
+    t.injected->enter(Phase::loss, iteration);
+    loss = loss::detection_loss(raw, assignment.of_group[index], normalisers, t.scaled_hyp);
+    raw.clear();
+    t.phase_peaks.note(Phase::loss);
+  }
+  const memory::PhaseScope phase(Phase::backward);
+  t.injected->enter(Phase::backward, iteration);
+  if (plan.makes_step && is_last) {
+    t.reducer->arm();
+  }
+  loss.total.backward();
+  t.phase_peaks.note(Phase::backward);
+  return exchange_row(record ? &*record : nullptr, loss.items);
 }
 
 }  // namespace
+
+at::Tensor network_input(const Training& t, data::Shape shape, const at::Tensor& pixels) {
+  const memory::KindScope kind(memory::Kind::input);
+  const at::Tensor images = pixels.to(t.device)
+                                .to(t.model->compute_dtype(), /*non_blocking=*/false, /*copy=*/false,
+                                    at::MemoryFormat::ChannelsLast)
+                                .div_(255);
+  if (images.size(2) == shape.height_px && images.size(3) == shape.width_px) {
+    return images;
+  }
+  return at::upsample_bilinear2d(images, {shape.height_px, shape.width_px}, /*align_corners=*/false);
+}
 
 IterationResult run_iteration(Training& t, const IterationPlan& plan, const std::vector<GroupBatch>& groups,
                               const Votes& votes) {
   const auto start = std::chrono::steady_clock::now();
   const size_t levels = t.anchors.size();
   const bool measures_statistics = !t.options.freeze_bn;
+  IterationResult result;
+  memory::reset_peak(t.device);
+  t.phase_peaks.reset();
   Assignment assignment = start_assignment(t, plan, groups, votes);
-  RowExchange exchange(t, plan,
+  RowExchange exchange(plan.groups_of_rank,
                        loss_columns + (measures_statistics ? model::row_length(t.model->batch_norms) : 0));
   std::vector<std::vector<double>> rows;
-  for (size_t g = 0; g < groups.size(); ++g) {
-    model::BatchNormRecord record(t.model->batch_norms, at::TensorOptions().dtype(t.dtype).device(t.device));
-    const at::Tensor images = network_input(t, plan, groups[g].images);
-    const std::vector<at::Tensor> raw =
-        model::forward(*t.model, images, measures_statistics ? &record : nullptr);
-    const loss::Normalisers normalisers = finish_assignment(assignment, levels, plan.picture_count);
-    const loss::GroupLoss loss = loss::detection_loss(raw, assignment.of_group[g], normalisers, t.scaled_hyp);
-    if (plan.makes_step && g + 1 == groups.size()) {
-      t.reducer->arm();
+  at::Tensor room_for_update;
+  try {
+    for (size_t g = 0; g < groups.size(); ++g) {
+      rows.push_back(run_group(t, plan, groups[g], assignment, g, g + 1 == groups.size()));
     }
-    loss.total.backward();
-    rows.push_back(exchange_row(measures_statistics ? &record : nullptr, loss.items));
+    const memory::PhaseScope phase(memory::Phase::optimizer);
+    t.injected->enter(memory::Phase::optimizer, t.iteration());
+    room_for_update = at::empty({update_bytes(t)}, at::TensorOptions().dtype(at::kByte).device(t.device));
+  } catch (const c10::OutOfMemoryError&) {
+    result.shortage = memory::take_shortage();
+    check(result.shortage.has_value(), "who runs out of memory leaves word of it");
   }
   finish_assignment(assignment, levels, plan.picture_count);
-
-  IterationResult result;
-  result.ready_ms =
+  t.phase_peaks.note(memory::Phase::reduce);
+  const memory::Reading memory_now = memory::read(t.device);
+  const double ready_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   if (plan.makes_step) {
     t.reducer->start_remaining();
   }
-  exchange.start(t, rows);
-  std::vector<std::vector<double>> all_rows = exchange.finish();
-  result.losses = take_losses(all_rows);
+  const memory::PhaseScope reducing(memory::Phase::reduce);
+  exchange.start(*t.communicator,
+                 {result.shortage.has_value(), memory_now.current_bytes, t.phase_peaks.highest(),
+                  memory_now.reserved_bytes, ready_ms},
+                 rows);
+  exchange.finish();
+  result.ranks = exchange.reports();
+  result.target_count = assignment.sums[levels];
+  result.votes = {assignment.sums[levels + 1] > 0, assignment.sums[levels + 2] > 0};
+  room_for_update.reset();
+  if (exchange.anyone_ran_out()) {
+    result.ran_out = true;
+    if (plan.makes_step) {
+      t.reducer->finish(Deadline::after(peer_patience));  // what others have started has to end
+    }
+    return result;
+  }
+  result.losses = take_losses(exchange.rows());
   require_finite(result.losses.total(), "loss", t);
   if (measures_statistics) {
-    model::update_running_statistics(t.model->state, t.model->batch_norms, all_rows);
+    model::update_running_statistics(t.model->state, t.model->batch_norms, exchange.rows());
   }
   if (plan.makes_step) {
     result.gradient_norm = update_parameters(t, plan);
   }
-  result.target_count = assignment.sums[levels];
-  result.votes = {assignment.sums[levels + 1] > 0, assignment.sums[levels + 2] > 0};
   return result;
 }
 

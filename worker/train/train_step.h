@@ -4,9 +4,12 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <vector>
 
 #include "worker/data/shape.h"
+#include "worker/memory/budget.h"
+#include "worker/train/row_exchange.h"
 #include "worker/train/training.h"
 
 namespace yolodist::train {
@@ -40,8 +43,17 @@ struct IterationResult {
   int64_t target_count = 0;  // of the global batch
   Votes votes;               // of any rank
   double gradient_norm = 0;  // before clipping; 0 without a step
-  double ready_ms = 0;       // until this rank's gradients were complete
+  std::vector<RankReport> ranks;
+  // Memory ran out on some rank: no parameter and no statistic has moved, gradients are worthless, losses are
+  // not set. The step is to be given up and done again.
+  bool ran_out = false;
+  std::optional<memory::Shortage> shortage;  // of this rank
 };
+
+// Values from 0 to 1 on the device, channels_last, in the dtype that the model computes in; with
+// --multi-scale resized to `shape`. pixels: uint8 [n, 3, H, W]. Source: ultralytics/yolov5 v7.0 train.py
+// (bilinear, corners not aligned).
+at::Tensor network_input(const Training& training, data::Shape shape, const at::Tensor& pixels);
 
 // Forward and backward over this rank's groups; with plan.makes_step, reduces the gradients over all ranks
 // and updates parameters and EMA. Collective. A rank without groups takes part in everything. Throws Diverged

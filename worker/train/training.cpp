@@ -3,11 +3,12 @@
 #include "worker/train/training.h"
 
 #include "worker/data/picture_cache.h"
+#include "worker/train/injected_shortage.h"
 
 namespace yolodist::train {
 
-// Here, where the cache's type is complete.
-Training::Training() = default;
+// Here, where the types of its members are complete.
+Training::Training() : injected(std::make_unique<InjectedShortage>("", 0, at::kCPU)) {}
 Training::~Training() = default;
 Training::Training(Training&&) noexcept = default;
 Training& Training::operator=(Training&&) noexcept = default;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -12,12 +13,14 @@
 #include "common/config/data_set.h"
 #include "common/config/hyperparameters.h"
 #include "common/config/train_options.h"
+#include "common/plan/planner.h"
 #include "common/run/run_directory.h"
 #include "worker/comm/communicator.h"
 #include "worker/data/decode_failures.h"
 #include "worker/data/index.h"
 #include "worker/data/rect_shapes.h"
 #include "worker/loss/detection_loss.h"
+#include "worker/memory/meter.h"
 #include "worker/model/model.h"
 #include "worker/optim/ema.h"
 #include "worker/optim/optimizer.h"
@@ -29,6 +32,11 @@ class PictureCache;  // its header brings OpenCV
 }
 
 namespace yolodist::train {
+
+class InjectedShortage;
+
+// How long a rank waits for the others in a collective of training before it takes them for lost.
+inline constexpr std::chrono::minutes peer_patience{10};
 
 // What the last validation found; stays as it is over epochs that are not validated.
 struct ValidationResult {
@@ -70,12 +78,26 @@ struct Training {
   // CUDA: gradients travel from device to device. Null on CPU, where `communicator` takes them as well.
   std::unique_ptr<comm::Communicator> device_communicator;
 
+  // How it is executed: the plan in force, the same on all ranks, and what it says for this one.
+  std::string device_name, device_uuid;  // "" on the CPU
+  int64_t device_bytes = 0;              // that the device has; 0 = not known (CPU)
+  std::vector<std::string> hosts;        // by rank
+  plan::Request plan_request;
+  plan::Plan plan;
+  std::vector<int> shard;                    // pictures of the global batch for each rank; empty = even
+  plan::RecomputePlan recompute;             // of this rank
+  int validation_pictures = 0;               // a forward of this rank takes at most so many; 0 = its slice
+  memory::PhasePeaks phase_peaks{at::kCPU};  // of the last iteration
+  int shortage_count = 0;                    // out-of-memories of this rank in this attempt
+  std::unique_ptr<InjectedShortage> injected;
+
   // The recipe.
   config::TrainOptions options;
   config::Hyperparameters hyp;         // as in the file, with the command line's label smoothing
   config::Hyperparameters scaled_hyp;  // gains scaled to levels, classes and side
   config::DataSet data_set;
-  at::ScalarType dtype{};
+  at::ScalarType dtype{};          // of parameters
+  at::ScalarType compute_dtype{};  // of activations
   int imgsz_px = 640;
 
   // The data.

@@ -4,15 +4,19 @@
 
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <numeric>
+#include <utility>
 
 #include "common/base/error.h"
 #include "worker/data/pipeline.h"
 #include "worker/eval/image_statistics.h"
 #include "worker/eval/matching.h"
+#include "worker/memory/mark.h"
 #include "worker/train/shard_loader.h"
 
 namespace yolodist::train {
@@ -21,7 +25,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Found = std::vector<std::vector<eval::Detection>>;
 
-constexpr std::chrono::minutes peer_patience{30};  // a rank may have slower pictures than another
+constexpr std::chrono::minutes validation_patience{30};  // a rank may have slower pictures than another
 
 // Adds the time since the last lap to `sum`.
 class StopWatch {
@@ -104,8 +108,15 @@ class GroupLoader {
   std::unique_ptr<data::Loader> loader_;
 };
 
-at::Tensor images_of(const ValidationJob& job, const std::vector<data::Sample>& samples) {
-  return to_group(samples, 0).images.to(job.device).to(job.dtype).div_(255);
+at::Tensor images_of(const ValidationJob& job, const model::Model& model,
+                     std::span<const data::Sample> samples) {
+  return to_group(samples, 0).images.to(job.device).to(model.compute_dtype()).div_(255);
+}
+
+// fp32 in host memory; a copy out of a card is staging and not part of its budget.
+at::Tensor on_host(const at::Tensor& decoded) {
+  const memory::KindScope kind(decoded.is_cuda() ? memory::Kind::host : memory::current_mark().kind);
+  return decoded.to(at::kCPU, at::kFloat).contiguous();
 }
 
 // Source: ultralytics/yolov5 v7.0 utils/general.py, non_max_suppression with `labels`.
@@ -120,8 +131,7 @@ void append_labels(std::vector<float>& rows, const data::Sample& sample, int cla
 }
 
 // `decoded`: [N, rows, 5 + classes of the model] as fp32 in host memory.
-Found suppressed(const ValidationJob& job, const at::Tensor& decoded,
-                 const std::vector<data::Sample>& samples) {
+Found suppressed(const ValidationJob& job, const at::Tensor& decoded, std::span<const data::Sample> samples) {
   const size_t row_count = static_cast<size_t>(decoded.size(1) * decoded.size(2));
   const int classes = static_cast<int>(decoded.size(2)) - 5;
   Found found;
@@ -143,14 +153,14 @@ Found suppressed(const ValidationJob& job, const at::Tensor& decoded,
   return found;
 }
 
-void judge(const ValidationJob& job, const ValidatedGroup& group, Tally& tally) {
-  for (size_t i = 0; i < group.samples.size(); ++i) {
-    const data::Sample& sample = group.samples[i];
-    const auto detections = eval::native_detections(group.detections[i], sample.fitting);
+void judge(const ValidationJob& job, const ValidatedPiece& piece, Tally& tally) {
+  for (size_t i = 0; i < piece.samples.size(); ++i) {
+    const data::Sample& sample = piece.samples[i];
+    const auto detections = eval::native_detections(piece.detections[i], sample.fitting);
     const auto labels =
         eval::native_labels(sample.targets, sample.height_px, sample.width_px, sample.fitting);
     tally.images.push_back(
-        eval::statistics_of(static_cast<int64_t>(group.first_position + i), detections, labels));
+        eval::statistics_of(static_cast<int64_t>(piece.first_position + i), detections, labels));
     if (job.counts_confusion) {
       eval::add(tally.confusion, detections, labels);
     }
@@ -163,35 +173,71 @@ void add(loss::LossItems& sum, const loss::LossItems& items) {
   sum.classes += items.classes;
 }
 
-void validate_group(const ValidationJob& job, const model::Model& model, size_t group, GroupLoader& loader,
+// What a forward over a piece leaves.
+struct Outcome {
+  std::vector<at::Tensor> raw;
+  at::Tensor decoded;  // in host memory
+};
+
+Outcome run_network(const ValidationJob& job, const model::Model& model,
+                    std::span<const data::Sample> samples, StopWatch& watch, ValidationSpeed& sums) {
+  const memory::PhaseScope phase(memory::Phase::validation);
+  at::Tensor images = images_of(job, model, samples);
+  watch.lap(sums.load_ms);
+  Outcome outcome;
+  outcome.raw = model::forward(model, std::move(images), nullptr);
+  outcome.decoded = on_host(model::decode(model, outcome.raw));
+  watch.lap(sums.inference_ms);
+  return outcome;
+}
+
+// What one forward takes of them.
+std::span<const data::Sample> piece_of(const ValidationJob& job, std::span<const data::Sample> samples,
+                                       size_t begin) {
+  const size_t most =
+      job.pictures_a_forward > 0 ? static_cast<size_t>(job.pictures_a_forward) : samples.size();
+  return samples.subspan(begin, std::min(most, samples.size() - begin));
+}
+
+void validate_group(ValidationJob& job, const model::Model& model, size_t group, GroupLoader& loader,
                     Tally& tally) {
   const size_t size = group_size(job, group);
   const Slice slice = slice_of(size, job.communicator->rank(), job.communicator->world_size());
   StopWatch watch;
   const std::vector<data::Sample> samples = loader.next(slice.end - slice.begin);
-  std::vector<at::Tensor> raw;
-  Found detections;
-  if (!samples.empty()) {
-    const at::Tensor images = images_of(job, samples);
-    watch.lap(tally.sums.load_ms);
-    raw = model::forward(model, images, nullptr);
-    const at::Tensor decoded = model::decode(model, raw).to(at::kCPU, at::kFloat).contiguous();
-    watch.lap(tally.sums.inference_ms);
-    detections = suppressed(job, decoded, samples);
-    watch.lap(tally.sums.nms_ms);
-  }
-  const ValidatedGroup validated{size, group_begin(job, group) + slice.begin, samples, raw, detections};
-  judge(job, validated, tally);
+  loss::Normalisers normalisers;
   if (job.loss_of) {
-    add(tally.losses, job.loss_of(validated));
+    normalisers = job.normalisers_of(size, samples);
   }
-  if (job.on_group) {
-    job.on_group(validated);
+  for (size_t begin = 0; begin < samples.size();) {
+    const std::span<const data::Sample> part = piece_of(job, samples, begin);
+    try {
+      const Outcome outcome = run_network(job, model, part, watch, tally.sums);
+      const Found detections = suppressed(job, outcome.decoded, part);
+      watch.lap(tally.sums.nms_ms);
+      const ValidatedPiece piece{group_begin(job, group) + slice.begin + begin, part, outcome.raw,
+                                 detections};
+      // What may run out of memory comes first, so that nothing is counted twice.
+      const loss::LossItems losses = job.loss_of ? job.loss_of(piece, normalisers) : loss::LossItems{};
+      add(tally.losses, losses);
+      judge(job, piece, tally);
+      if (job.on_piece) {
+        job.on_piece(piece);
+      }
+    } catch (const c10::OutOfMemoryError&) {
+      if (!job.on_shortage) {
+        throw;
+      }
+      job.pictures_a_forward = job.on_shortage(static_cast<int>(part.size()));
+      continue;
+    }
+    begin += part.size();
+    watch.restart();
   }
 }
 
 ValidationReport summarise(const ValidationJob& job, Tally& tally) {
-  const Deadline deadline = Deadline::after(peer_patience);
+  const Deadline deadline = Deadline::after(validation_patience);
   comm::Communicator& communicator = *job.communicator;
   const std::vector<std::string> ranks =
       comm::all_gather_strings(communicator, eval::to_bytes(tally.images), deadline);
@@ -216,29 +262,34 @@ ValidationReport summarise(const ValidationJob& job, Tally& tally) {
   return report;
 }
 
-// The loss of a group as if it were one batch: its match counts come from all ranks' slices.
-loss::LossItems group_loss(Training& t, const ValidatedGroup& group) {
-  const GroupBatch slice = to_group(group.samples, 0);
+std::vector<loss::LevelMatches> matches_of(const Training& t, std::span<const data::Sample> samples) {
   std::vector<loss::LevelShape> shapes;
-  for (const at::Tensor& level : group.raw) {
-    shapes.push_back({level.size(2), level.size(3)});
+  for (const int stride : t.model->spec.strides_px) {
+    shapes.push_back({samples[0].height_px / stride, samples[0].width_px / stride});
   }
-  std::vector<loss::LevelMatches> matches;
+  return loss::match_targets(to_group(samples, 0).targets, t.anchors, shapes,
+                             static_cast<float>(t.hyp.anchor_t));
+}
+
+// A group's loss is that of one batch: its match counts come from all ranks' slices.
+loss::Normalisers group_normalisers(Training& t, size_t size, std::span<const data::Sample> slice) {
   std::vector<int64_t> counts(t.anchors.size(), 0);
-  if (!group.samples.empty()) {
-    matches = loss::match_targets(slice.targets, t.anchors, shapes, static_cast<float>(t.hyp.anchor_t));
+  if (!slice.empty()) {
+    const std::vector<loss::LevelMatches> matches = matches_of(t, slice);
     std::transform(matches.begin(), matches.end(), counts.begin(), [](const auto& m) { return m.count(); });
   }
-  comm::all_reduce_sum(*t.communicator, std::span<int64_t>(counts), Deadline::after(peer_patience));
-  if (group.samples.empty()) {
-    return {};
-  }
-  return loss::detection_loss(group.raw, matches, {counts, static_cast<int>(group.size)}, t.scaled_hyp).items;
+  comm::all_reduce_sum(*t.communicator, std::span<int64_t>(counts), Deadline::after(validation_patience));
+  return {std::move(counts), static_cast<int64_t>(size)};
+}
+
+loss::LossItems piece_loss(Training& t, const ValidatedPiece& piece, const loss::Normalisers& normalisers) {
+  const memory::PhaseScope phase(memory::Phase::validation);
+  return loss::detection_loss(piece.raw, matches_of(t, piece.samples), normalisers, t.scaled_hyp).items;
 }
 
 }  // namespace
 
-ValidationReport validate(const ValidationJob& job, const model::Model& model) {
+ValidationReport validate(ValidationJob& job, const model::Model& model) {
   const c10::NoGradGuard no_grad;
   Tally tally{{}, eval::ConfusionMatrix(job.counts_confusion ? job.class_count : 0), {}, {}};
   GroupLoader loader(job);
@@ -252,7 +303,6 @@ ValidationJob validation_job(Training& t) {
   ValidationJob job;
   job.communicator = t.communicator.get();
   job.device = t.device;
-  job.dtype = t.dtype;
   job.loader_threads = loader_threads(t);
   job.pictures = &t.val_pictures;
   job.groups = &t.val_batches;
@@ -262,12 +312,19 @@ ValidationJob validation_job(Training& t) {
   job.cache = t.val_cache.get();
   job.nms.agnostic = t.options.single_cls;
   job.counts_confusion = true;
-  job.loss_of = [&t](const ValidatedGroup& group) { return group_loss(t, group); };
+  job.pictures_a_forward = t.validation_pictures;
+  job.normalisers_of = [&t](size_t size, std::span<const data::Sample> slice) {
+    return group_normalisers(t, size, slice);
+  };
+  job.loss_of = [&t](const ValidatedPiece& piece, const loss::Normalisers& normalisers) {
+    return piece_loss(t, piece, normalisers);
+  };
   return job;
 }
 
 ValidationReport validate(Training& t, const model::Model& model) {
-  return validate(validation_job(t), model);
+  ValidationJob job = validation_job(t);
+  return validate(job, model);
 }
 
 Slice slice_of(size_t count, int rank, int world_size) {
@@ -284,10 +341,19 @@ std::vector<data::Sample> samples_of_group(const ValidationJob& job, size_t grou
 }
 
 Found find_objects(const ValidationJob& job, const model::Model& model,
-                   const std::vector<data::Sample>& samples) {
+                   std::span<const data::Sample> samples) {
   const c10::NoGradGuard no_grad;
-  const at::Tensor decoded = model::decode(model, model::forward(model, images_of(job, samples), nullptr));
-  return suppressed(job, decoded.to(at::kCPU, at::kFloat).contiguous(), samples);
+  const memory::PhaseScope phase(memory::Phase::validation);
+  Found found;
+  for (size_t begin = 0; begin < samples.size();) {
+    const std::span<const data::Sample> part = piece_of(job, samples, begin);
+    const at::Tensor decoded =
+        model::decode(model, model::forward(model, images_of(job, model, part), nullptr));
+    Found of_part = suppressed(job, on_host(decoded), part);
+    std::move(of_part.begin(), of_part.end(), std::back_inserter(found));
+    begin += part.size();
+  }
+  return found;
 }
 
 }  // namespace yolodist::train

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "worker/data/loader.h"
@@ -18,12 +19,11 @@ class PictureCache;
 
 namespace yolodist::train {
 
-// One group as far as this rank has to do with it. Empty lists where the group has fewer pictures than ranks.
-struct ValidatedGroup {
-  size_t size = 0;            // pictures of all ranks
-  size_t first_position = 0;  // of this rank's slice in the validation order
-  const std::vector<data::Sample>& samples;
-  const std::vector<at::Tensor>& raw;  // outputs of the network for the slice, not decoded
+// Pictures of a group that one forward of this rank has taken: its slice of the group, or a piece of that.
+struct ValidatedPiece {
+  size_t first_position = 0;  // in the validation order
+  std::span<const data::Sample> samples;
+  const std::vector<at::Tensor>& raw;  // outputs of the network for them, not decoded
   const std::vector<std::vector<eval::Detection>>& detections;  // a list a sample, in input pixels
 };
 
@@ -32,7 +32,6 @@ struct ValidatedGroup {
 struct ValidationJob {
   comm::Communicator* communicator = nullptr;  // host memory
   at::Device device = at::kCPU;
-  at::ScalarType dtype = at::kFloat;
   int loader_threads = 1;
 
   const data::Index* pictures = nullptr;
@@ -47,9 +46,17 @@ struct ValidationJob {
   bool adds_labels = false;  // labels enter NMS as detections of confidence 1
   bool counts_confusion = false;
 
-  // Both may be empty. Called for every group in order on every rank, so they may be collective.
-  std::function<loss::LossItems(const ValidatedGroup&)> loss_of;
-  std::function<void(const ValidatedGroup&)> on_group;
+  // The loss, if it is wanted. The first is called for every group in order on every rank, so it may be
+  // collective: `size` are the pictures of all ranks, `slice` those of this one (none where the group has
+  // fewer than ranks). The second for every piece: its share of the group's loss.
+  std::function<loss::Normalisers(size_t size, std::span<const data::Sample> slice)> normalisers_of;
+  std::function<loss::LossItems(const ValidatedPiece&, const loss::Normalisers&)> loss_of;
+  std::function<void(const ValidatedPiece&)> on_piece;  // may be empty
+
+  // At most so many pictures a forward; 0 = a whole slice. Results are the same.
+  int pictures_a_forward = 0;
+  // Memory ran out with so many pictures: returns with how many to go on, or throws. Empty = not caught.
+  std::function<int(int pictures)> on_shortage;
 };
 
 // Milliseconds a picture, on the rank that had it: waiting for and converting pixels, the network, NMS.
@@ -67,7 +74,8 @@ struct ValidationReport {
 // Validates a model over all ranks: the groups in order, a slice of each group a rank, which keeps the
 // group's shape, so the metrics are the same for any number of ranks. Collective; every rank returns the same
 // report. Source: ultralytics/yolov5 v7.0 val.py. Differs: sharded over the ranks, and no time limit in NMS.
-ValidationReport validate(const ValidationJob& job, const model::Model& model);
+// Where memory runs out, job.pictures_a_forward gets smaller.
+ValidationReport validate(ValidationJob& job, const model::Model& model);
 
 // The validation of a training run: its val pictures in rect order, with losses and a confusion matrix,
 // confidence 0.001, IoU 0.6, 300 detections a picture.
@@ -83,8 +91,8 @@ Slice slice_of(size_t count, int rank, int world_size);
 // Pictures [begin, end) of the order, which lie in group number `group`.
 std::vector<data::Sample> samples_of_group(const ValidationJob& job, size_t group, size_t begin, size_t end);
 
-// What the model finds in pictures of one size, in input pixels.
+// What the model finds in pictures of one size, in input pixels; job.pictures_a_forward at a time.
 std::vector<std::vector<eval::Detection>> find_objects(const ValidationJob& job, const model::Model& model,
-                                                       const std::vector<data::Sample>& samples);
+                                                       std::span<const data::Sample> samples);
 
 }  // namespace yolodist::train

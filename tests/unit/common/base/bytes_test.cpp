@@ -32,6 +32,18 @@ TEST(Bytes, RefusesEverythingElseNamingTheOption) {
   }
 }
 
+TEST(Bytes, ReadsAReserveAsShareOrAmount) {
+  EXPECT_EQ(parse_reserve("5%", Bytes{1000}, "--memory-reserve").count, 50);
+  EXPECT_EQ(parse_reserve("0.05 %", Bytes{1000}, "--memory-reserve").count, 1) << "rounded up";
+  EXPECT_EQ(parse_reserve("0", Bytes{1000}, "--memory-reserve").count, 0);
+  EXPECT_EQ(parse_reserve("1MiB", Bytes{0}, "--memory-reserve").count, 1048576);
+  for (const char* text : {"100%", "-1%", "%", "5%%", "x%", "5 percent"}) {
+    EXPECT_THAT(thrown<UsageError>([&] { parse_reserve(text, Bytes{1000}, "--memory-reserve"); }),
+                HasSubstr("--memory-reserve"))
+        << text;
+  }
+}
+
 TEST(Bytes, PrintsThreeDigits) {
   EXPECT_EQ(to_string(Bytes{512}), "512 B");
   EXPECT_EQ(to_string(Bytes{1610612736}), "1.50 GiB");

@@ -59,6 +59,17 @@ TEST(Messages, CarryWhatTheWorkerSays) {
   EXPECT_EQ(through_launcher_line(Failure{report}).report, report);
 }
 
+TEST(Messages, CarrySamples) {
+  const Sample sample{int64_t{1} << 40, 5, 6, 7, int64_t{1} << 50, "backward"};
+  EXPECT_EQ(through_launcher_line(sample), sample);
+  const PeerSample read = through_worker_line(PeerSample{3, sample});
+  EXPECT_EQ(read.rank, 3);
+  EXPECT_EQ(read.sample, sample);
+  EXPECT_EQ(decode_sample(encode_sample(sample)), sample);
+  EXPECT_THROW(decode_sample("{}"), InternalError);
+  EXPECT_THROW(decode_sample("no"), InternalError);
+}
+
 TEST(Messages, CarryTheStartWithItsOptions) {
   Start start;
   start.rank = 2;
@@ -111,22 +122,22 @@ TEST(Messages, TextThatIsNotUtf8IsStillSent) {
 
 TEST(Messages, RefuseAnotherVersionAndSayWhy) {
   std::string line = encode(1, ToLauncher(Resize{1}));
-  line.replace(line.find("\"v\":1"), 5, "\"v\":9");
+  line.replace(line.find("\"v\":2"), 5, "\"v\":9");
   const std::string error = thrown<InternalError>([&] { decode_to_launcher(line); });
-  EXPECT_THAT(error, HasSubstr("protocol version 9, here it is 1"));
+  EXPECT_THAT(error, HasSubstr("protocol version 9, here it is 2"));
   EXPECT_THAT(error, HasSubstr("different builds"));
 }
 
 TEST(Messages, RefuseGarbageAndQuoteIt) {
   for (const char* line :
-       {"", "hello", "[1]", "{}", R"({"v":1,"attempt":1})", R"({"v":1,"attempt":1,"type":"dance"})",
-        R"({"v":1,"attempt":1,"type":"resize"})", R"({"v":1,"attempt":1,"type":"resize","bytes":"x"})",
-        R"({"v":1,"attempt":1,"type":5})", R"({"v":1,"attempt":1,"type":"failure","report":{}})"}) {
+       {"", "hello", "[1]", "{}", R"({"v":2,"attempt":1})", R"({"v":2,"attempt":1,"type":"dance"})",
+        R"({"v":2,"attempt":1,"type":"resize"})", R"({"v":2,"attempt":1,"type":"resize","bytes":"x"})",
+        R"({"v":2,"attempt":1,"type":5})", R"({"v":2,"attempt":1,"type":"failure","report":{}})"}) {
     const std::string error = thrown<InternalError>([&] { decode_to_launcher(line); });
     EXPECT_THAT(error, HasSubstr(cat("\"", line, "\""))) << line;
   }
   EXPECT_THAT(thrown<InternalError>([] { decode_to_worker("ab\x01\xff"); }), HasSubstr("ab??"));
-  EXPECT_THROW(decode_to_worker(R"({"v":1,"attempt":1,"type":"start","rank":0})"), InternalError);
+  EXPECT_THROW(decode_to_worker(R"({"v":2,"attempt":1,"type":"start","rank":0})"), InternalError);
   EXPECT_THROW(decode_collective("{\"channel\":\"middle\"}"), InternalError);
 }
 

@@ -35,6 +35,16 @@ TEST(FailureReport, BeginsWithTheSchema) {
   EXPECT_EQ(to_json(FailureReport{}).begin().key(), "schema");
 }
 
+TEST(FailureReport, KeepsWhatIsKnownOfTheMemory) {
+  const TemporaryFolder folder;
+  FailureReport written = report(1, 71, 5);
+  EXPECT_FALSE(to_json(written).contains("memory"));
+  written.memory = {{"piece", "model.4.cv1"}, {"requested_bytes", 4096}};
+  write_failure_report(folder / "f.json", written);
+  EXPECT_EQ(read_failure_report(folder / "f.json"), written);
+  EXPECT_NE(read_failure_report(folder / "f.json"), report(1, 71, 5));
+}
+
 TEST(FailureReport, BytesThatAreNotUtf8DoNotStopIt) {
   const TemporaryFolder folder;
   FailureReport odd = report(0, 70, 1);

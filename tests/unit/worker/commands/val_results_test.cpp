@@ -85,7 +85,7 @@ TEST(CocoWriter, WritesRowsOfCocosForm) {
   const std::vector<at::Tensor> raw;
   auto communicators = comm::make_local_communicators(1);
   CocoWriter writer(folder / "p.json", pictures, true, *communicators[0]);
-  writer.add({2, 0, samples, raw, detections});
+  writer.add({0, samples, raw, detections});
   EXPECT_FALSE(std::filesystem::exists(folder / "p.json")) << "whole or not at all";
   writer.finish();
   const auto document = nlohmann::json::parse(read_file(folder / "p.json"));

@@ -115,6 +115,30 @@ TEST_F(LinkTest, TellsThatAStopWasAskedFor) {
   EXPECT_EQ(link_->stop_reason(), "SIGUSR1");
 }
 
+TEST_F(LinkTest, HandsSamplesOfOtherRanksToWhoAsks) {
+  const protocol::Sample sample{4, 1, 2, 3, 5, "loss"};
+  say(protocol::PeerSample{1, sample});  // nobody asks: dropped
+  say(protocol::Start{});
+  link_->wait_for_start(soon());
+  std::promise<protocol::PeerSample> heard;
+  link_->on_peer_sample([&](const protocol::PeerSample& peer) { heard.set_value(peer); });
+  say(protocol::PeerSample{2, sample}, /*attempt=*/4);
+  say(protocol::PeerSample{3, sample});
+  std::future<protocol::PeerSample> result = heard.get_future();
+  ASSERT_EQ(result.wait_for(10s), std::future_status::ready);
+  const protocol::PeerSample peer = result.get();
+  EXPECT_EQ(peer.rank, 3);
+  EXPECT_EQ(peer.sample, sample);
+  link_->on_peer_sample(nullptr);
+  say(protocol::PeerSample{1, sample});
+  say(protocol::Stop{"SIGUSR1"});
+  while (!link_->stop_requested()) {
+    std::this_thread::sleep_for(1ms);
+  }
+  link_->send_sample(sample);
+  EXPECT_EQ(hear<protocol::Sample>(), sample);
+}
+
 TEST_F(LinkTest, SendsWhatTheTrainingSays) {
   link_->send_hello("cpu");
   EXPECT_EQ(hear<protocol::Hello>().pid, getpid());

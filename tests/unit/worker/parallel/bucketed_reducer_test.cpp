@@ -152,9 +152,9 @@ TEST_F(BucketedReducerTest, BucketsHoldUpToTheirBytesAndArePadded) {
       EXPECT_GE(elements, needed);
     }
   }
-  EXPECT_EQ(default_bucket_bytes(100), size_t{1} << 20);
-  EXPECT_EQ(default_bucket_bytes(size_t{80} << 20), size_t{10} << 20);
-  EXPECT_EQ(default_bucket_bytes(size_t{1} << 30), size_t{25} << 20);
+  EXPECT_EQ(plan::default_bucket_bytes(100), size_t{1} << 20);
+  EXPECT_EQ(plan::default_bucket_bytes(size_t{80} << 20), size_t{10} << 20);
+  EXPECT_EQ(plan::default_bucket_bytes(size_t{1} << 30), size_t{25} << 20);
 }
 
 // Two micro-batches a step on every rank but the last, whose shard is empty when there are several.

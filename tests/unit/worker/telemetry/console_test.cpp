@@ -40,6 +40,19 @@ TEST(Console, ShowsPercentBarCountAndTimes) {
   EXPECT_EQ(progress_line(progress_of(20)), columns + ": 100%|██████████| 20/20 [00:12<00:00,  1.67it/s]");
 }
 
+TEST(Console, ShowsTheWorstRanksPeakAgainstItsBudget) {
+  Progress progress = progress_of(5);
+  const std::string line = progress_line(progress);
+  progress.worst_peak_bytes = 1'234'000'000;
+  EXPECT_EQ(progress_line(progress), line + " peak 1.23G");
+  progress.worst_rank = 3;
+  EXPECT_EQ(progress_line(progress), line + " peak 1.23G r3");
+  progress.worst_budget_bytes = 2'000'000'000;
+  EXPECT_EQ(progress_line(progress), line + " peak 1.23/2.00G r3");
+  progress.worst_peak_bytes = 0;
+  EXPECT_EQ(progress_line(progress), line);
+}
+
 TEST(Console, WritesHoursOnlyWhenThereAreSome) {
   EXPECT_EQ(clock_text(62.9), "01:02");
   EXPECT_EQ(clock_text(3723), "1:02:03");

@@ -2,12 +2,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/telemetry/metrics_jsonl.h"
 
+#include <sys/resource.h>
+
+#include <array>
 #include <cmath>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <sstream>
 #include <string>
+#include <thread>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -15,6 +21,7 @@
 #include "common/base/atomic_file.h"
 #include "common/base/error.h"
 #include "tests/unit/worker/telemetry/folder.h"
+#include "worker/telemetry/append.h"
 
 namespace yolodist::telemetry {
 namespace {
@@ -48,6 +55,17 @@ TEST(MetricsLine, HasTheAgreedKeysInOrder) {
       metrics_line(EventRow{1, 40, "checkpoint", "weights/last.pt \"x\"\n\xff"}),
       R"({"type":"event","attempt":1,"iteration":40,"event":"checkpoint","detail":"weights/last.pt \"x\"\n)"
       "\xEF\xBF\xBD\"}");
+}
+
+SampleRow sample_of(int64_t iteration) {
+  return {1, 1764066789.125, 3, iteration, 1000, 2000, 3000, 400, "backward"};
+}
+
+TEST(MetricsLine, ASampleHasTheAgreedKeysInOrder) {
+  EXPECT_EQ(
+      metrics_line(sample_of(41)),
+      R"({"type":"sample","attempt":1,"time_s":1764066789.125,"rank":3,"iteration":41,)"
+      R"("allocated_bytes":1000,"peak_bytes":2000,"reserved_bytes":3000,"host_bytes":400,"phase":"backward"})");
 }
 
 TEST(MetricsLine, NumbersReadBackToTheSameBits) {
@@ -96,6 +114,82 @@ TEST(MetricsLog, KeepsRowsThatCouldNotBeWritten) {
   std::filesystem::create_directory(folder.path / "later");
   log.flush();
   EXPECT_EQ(read_file(file), metrics_line(row_of(0)) + "\n");
+}
+
+TEST(MetricsLog, PublishesForThoseWhoLookOn) {
+  const Folder folder;
+  const auto file = folder.path / "metrics.jsonl";
+  MetricsLog log(file);
+  log.publish();
+  EXPECT_FALSE(std::filesystem::exists(file)) << "nothing to say";
+  log.add(sample_of(0));
+  log.publish();
+  log.publish();
+  EXPECT_EQ(read_file(file), metrics_line(sample_of(0)) + "\n");
+  log.flush();
+  EXPECT_EQ(read_file(file), metrics_line(sample_of(0)) + "\n");
+}
+
+TEST(MetricsLog, TakesRowsFromSeveralThreadsAndWritesEachOnce) {
+  const Folder folder;
+  const auto file = folder.path / "metrics.jsonl";
+  constexpr int64_t rows_a_thread = 500;
+  {
+    MetricsLog log(file);
+    std::vector<std::thread> threads;
+    for (int rank = 0; rank < 3; ++rank) {
+      threads.emplace_back([&log, rank] {
+        for (int64_t i = 0; i < rows_a_thread; ++i) {
+          SampleRow row = sample_of(i);
+          row.rank = rank;
+          log.add(row);
+          if (i % 50 == 0) {
+            i % 100 == 0 ? log.publish() : log.flush();
+          }
+        }
+      });
+    }
+    for (std::thread& thread : threads) {
+      thread.join();
+    }
+  }
+  std::array<int64_t, 3> next{};
+  std::istringstream lines(read_file(file));
+  for (std::string line; std::getline(lines, line);) {
+    const auto row = nlohmann::json::parse(line);
+    EXPECT_EQ(row["iteration"], next.at(row["rank"])++) << "rows of a thread keep their order";
+  }
+  EXPECT_EQ(next, (std::array<int64_t, 3>{rows_a_thread, rows_a_thread, rows_a_thread}));
+}
+
+TEST(Append, TakesBackWhatItCouldNotFinish) {
+  const Folder folder;
+  const auto file = folder.path / "metrics.jsonl";
+  append(file, "first\n");
+  struct rlimit before = {};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{10, before.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &small);
+  EXPECT_THROW(append(file, "second line\n"), StorageError);
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(read_file(file), "first\n");
+  append_durably(file, "second line\n");
+  EXPECT_EQ(read_file(file), "first\nsecond line\n");
+}
+
+TEST(CutMetrics, DropsSamplesWithTheIterationThatRan) {
+  const Folder folder;
+  const auto file = folder.path / "metrics.jsonl";
+  {
+    MetricsLog log(file);
+    for (int64_t i = 0; i < 4; ++i) {
+      log.add(sample_of(i));
+    }
+  }
+  cut_metrics(file, 2);
+  EXPECT_EQ(read_file(file), metrics_line(sample_of(0)) + "\n" + metrics_line(sample_of(1)) + "\n");
 }
 
 TEST(CutMetrics, DropsIterationsFromTheCheckpointOnAndHalfALine) {

@@ -3,8 +3,8 @@
 // The result does not depend on how the global batch is cut over ranks.
 #include <gtest/gtest.h>
 
-#include <ATen/ops/norm.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/norm.h>
 
 #include <filesystem>
 #include <fstream>
@@ -79,19 +79,24 @@ TEST_F(RanksTest, TwentyIterationsAgreeInDoublePrecision) {
   options.max_iterations = 20;
   const Trace one = trace(options, 1);
   ASSERT_EQ(one.losses.size(), 60U);
+  // Of the states the batch norms' biases differ most: they are still near 0, so rounding is large beside
+  // them.
+  constexpr double state_tolerance = 5e-9;
   for (const int world_size : {2, 3}) {
     const Trace several = trace(options, world_size);
     expect_equal_losses(one.losses, several.losses, 1e-9);
-    expect_equal_states(one.run.ranks[0]->model->state, several.run.ranks[0]->model->state, 1e-9);
-    expect_equal_states(one.run.ranks[0]->ema->model().state, several.run.ranks[0]->ema->model().state, 1e-9);
+    expect_equal_states(one.run.ranks[0]->model->state, several.run.ranks[0]->model->state, state_tolerance);
+    expect_equal_states(one.run.ranks[0]->ema->model().state, several.run.ranks[0]->ema->model().state,
+                        state_tolerance);
     for (const auto& rank : several.run.ranks) {
-      EXPECT_EQ(model::fingerprint(rank->model->state), model::fingerprint(several.run.ranks[0]->model->state));
+      EXPECT_EQ(model::fingerprint(rank->model->state),
+                model::fingerprint(several.run.ranks[0]->model->state));
     }
   }
   options.shard = {1, 2, 4};
   const Trace sharded = trace(options, 3);
   expect_equal_losses(one.losses, sharded.losses, 1e-9);
-  expect_equal_states(one.run.ranks[0]->model->state, sharded.run.ranks[0]->model->state, 1e-9);
+  expect_equal_states(one.run.ranks[0]->model->state, sharded.run.ranks[0]->model->state, state_tolerance);
 }
 
 // After the first step SGD's momentum is the gradient plus the decay of equal weights.
@@ -126,7 +131,8 @@ TEST_F(RanksTest, GradientsAreReducedOnceAnOptimizerStep) {
   config::TrainOptions options = test::sample_options(64);
   options.global_batch = 4;
   options.accumulate = 3;
-  options.max_iterations = 120;  // past the 100 iterations of warm-up, in which the accumulation grows from 1 to 3
+  options.max_iterations =
+      120;  // past the 100 iterations of warm-up, in which the accumulation grows from 1 to 3
   options.epochs = 40;
   const Trace two = trace(options, 2);
   const train::Training& rank = *two.run.ranks[0];

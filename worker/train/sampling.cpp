@@ -1,0 +1,76 @@
+// SPDX-FileCopyrightText: 2026 the yolodist authors
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/train/sampling.h"
+
+#include <chrono>
+
+#include "worker/memory/meter.h"
+
+namespace yolodist::train {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::chrono::milliseconds interval = 1s;
+constexpr int ticks_a_write = 2;
+
+double seconds_since_1970() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) / 1000;
+}
+
+}  // namespace
+
+Sampling::Sampling(const Training& training, const LaunchLink& link, telemetry::MetricsLog* metrics)
+    : rank_(training.rank),
+      attempt_(training.attempt),
+      device_(training.device),
+      link_(link),
+      metrics_(metrics),
+      iteration_(training.iteration()),
+      ticker_(interval, [this] { tick(); }) {
+  memory::publish_phase();
+  if (metrics_ != nullptr && link_.on_peer_sample) {
+    link_.on_peer_sample([this](const protocol::PeerSample& peer) { add(peer.rank, peer.sample); });
+  }
+}
+
+Sampling::~Sampling() {
+  if (metrics_ != nullptr && link_.on_peer_sample) {
+    link_.on_peer_sample(nullptr);
+  }
+}
+
+void Sampling::add(int rank, const protocol::Sample& sample) {
+  metrics_->add(telemetry::SampleRow{.attempt = attempt_,
+                                     .time_s = seconds_since_1970(),
+                                     .rank = rank,
+                                     .iteration = sample.iteration,
+                                     .allocated_bytes = sample.current_bytes,
+                                     .peak_bytes = sample.peak_bytes,
+                                     .reserved_bytes = sample.reserved_bytes,
+                                     .host_bytes = sample.host_bytes,
+                                     .phase = sample.phase});
+}
+
+void Sampling::tick() {
+  const memory::Reading reading = memory::read(device_);
+  const protocol::Sample sample{.iteration = iteration_.load(std::memory_order_relaxed),
+                                .current_bytes = reading.current_bytes,
+                                .peak_bytes = reading.highest_bytes,
+                                .reserved_bytes = reading.reserved_bytes,
+                                .host_bytes = reading.host_bytes,
+                                .phase = memory::name_of(memory::published_phase())};
+  if (metrics_ == nullptr) {
+    if (link_.send_sample) {
+      link_.send_sample(sample);
+    }
+    return;
+  }
+  add(rank_, sample);
+  if (++ticks_ % ticks_a_write == 0) {
+    metrics_->publish();
+  }
+}
+
+}  // namespace yolodist::train
