@@ -117,6 +117,9 @@ std::vector<GivenOption> parse(const std::vector<std::string>& words,
   std::vector<GivenOption> given = read_options(words, grammar);
   po::parsed_options parsed(&description);
   for (const GivenOption& option : given) {
+    if (option.name.empty()) {
+      continue;
+    }
     const bool stands_alone = with_optional_value.contains(option.name) && option.values.empty();
     parsed.options.emplace_back(option.name, stands_alone ? std::vector<std::string>{""} : option.values);
   }

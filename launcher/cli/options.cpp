@@ -96,6 +96,12 @@ std::vector<GivenOption> read_options(const std::vector<std::string>& words, con
     if (word == "-h") {
       word = "--help";
     }
+    const bool has_word = std::any_of(given.begin(), given.end(),
+                                      [](const GivenOption& option) { return option.name.empty(); });
+    if (!grammar.word.empty() && !has_word && !word.starts_with("-")) {
+      given.push_back({"", {word}});
+      continue;
+    }
     if (!is_option(word)) {
       throw UsageError(cat("stray word '", word, "'"),
                        "Options begin with two dashes. Quote a value with blanks.");

@@ -34,10 +34,11 @@ struct Grammar {
   std::vector<KnownOption> known;
   std::vector<Alias> aliases;
   std::vector<RefusedOption> refused;
+  std::string word{};  // what one word without dashes is, "RUN"; "" = there is none
 };
 
 struct GivenOption {
-  std::string name;  // full, not an alias
+  std::string name;  // full, not an alias; "" = the word without dashes
   std::vector<std::string> values;
 };
 

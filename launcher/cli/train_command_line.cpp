@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <sstream>
 
+#include "common/base/bytes.h"
 #include "common/base/error.h"
 #include "common/base/text.h"
 #include "launcher/cli/description.h"
+#include "launcher/cli/memory_options.h"
 #include "launcher/cli/options.h"
 #include "launcher/cli/train_description.h"
 
@@ -21,34 +23,44 @@ using config::TrainOptions;
 constexpr int sample_epochs = 3, sample_batch = 4, sample_imgsz_px = 1280;
 
 void read_texts(const TrainTexts& t, TrainOptions& o) {
-  o.bn_group = t.bn_group == "auto" ? 0 : whole_number("bn-group", t.bn_group, 1, "auto or at least 1");
-  o.accumulate =
-      t.accumulate == "auto" ? 0 : whole_number("accumulate", t.accumulate, 1, "auto or at least 1");
-  o.shard.clear();
-  if (t.shard != "auto") {
-    for (const std::string& part : split(t.shard, ',')) {
-      o.shard.push_back(whole_number("shard", trimmed(part), 0, "auto, or pictures for each rank: 6,6,2,2"));
-    }
-  }
+  o.bn_group = automatic_or_number("bn-group", t.bn_group);
+  o.accumulate = automatic_or_number("accumulate", t.accumulate);
+  o.shard = shard_of_text(t.shard);
   o.imgsz_px = side_px(t.imgsz);
+  checked_memory(o.device_memory, o.memory_reserve, o.recompute);
   o.augment = !t.no_augment;
 }
 
 void check_precision(const std::string& precision) {
-  if (precision == "fp16" || precision == "bf16") {
-    throw UsageError(cat("--precision ", precision, " is not supported yet"),
-                     "Use fp32 (auto means that for now).");
+  if (precision == "fp16") {
+    throw UsageError("--precision fp16 is not supported yet: mixed precision needs a loss scaler",
+                     "Use fp32 (auto means that for now), or bf16 on the CPU.");
   }
-  require(precision == "auto" || precision == "fp32" || precision == "fp64", "precision",
-          cat("'", precision, "'"), "auto, fp32 or fp64");
+  require(precision == "auto" || precision == "fp32" || precision == "bf16" || precision == "fp64",
+          "precision", cat("'", precision, "'"), "auto, fp32, bf16 or fp64");
+}
+
+// "1:backward:3:50000": see worker/train/injected_shortage.h.
+void check_shortage(const std::string& text) {
+  if (text.empty()) {
+    return;
+  }
+  const std::vector<std::string> parts = split(text, ':');
+  require(parts.size() == 4, "inject-shortage", cat("'", text, "'"), "RANK:PHASE:ITERATION:BYTES");
+  whole_number("inject-shortage", parts[0], 0, "RANK:PHASE:ITERATION:BYTES, with a rank from 0 on");
+  bool is_phase = false;
+  for (const char* phase : {"forward", "loss", "backward", "optimizer", "validation", "reserve"}) {
+    is_phase = is_phase || parts[1] == phase;
+  }
+  require(is_phase, "inject-shortage", cat("in phase '", parts[1], "'"),
+          "in forward, loss, backward, optimizer, validation or reserve");
+  whole_number("inject-shortage", parts[2], 0, "RANK:PHASE:ITERATION:BYTES, with an iteration from 0 on");
+  parse_bytes(parts[3], "--inject-shortage");
 }
 
 void check_ranges(TrainOptions& o) {
   require_at_least("epochs", o.epochs, 1);
-  if (o.global_batch == -1) {
-    throw UsageError("--batch-size -1 (the largest that fits) is not supported yet", "Give a number.");
-  }
-  require_at_least("batch-size", o.global_batch, 1);
+  check_batch(o.global_batch, o.shard, o.ranks);
   require(o.label_smoothing >= 0 && o.label_smoothing < 1, "label-smoothing",
           exact_decimal(o.label_smoothing), "at least 0 and below 1");
   for (const int layer : o.freeze) {
@@ -62,24 +74,8 @@ void check_ranges(TrainOptions& o) {
   require_at_least("max-steps", o.max_steps, 0);
   require_at_least("max-iterations", o.max_iterations, 0);
   check_precision(o.precision);
-  bool is_known = false;
-  for (const char* name : {"SGD", "Adam", "AdamW"}) {
-    if (lower(o.optimizer) == lower(name)) {
-      o.optimizer = name;
-      is_known = true;
-    }
-  }
-  require(is_known, "optimizer", cat("'", o.optimizer, "'"), "SGD, Adam or AdamW");
-  if (!o.shard.empty()) {
-    int64_t sum = 0;
-    for (const int pictures : o.shard) {
-      sum += pictures;
-    }
-    require(sum == o.global_batch, "shard", cat("for ", sum, " pictures"),
-            cat("for the ", o.global_batch, " of --batch-size").c_str());
-    require(o.ranks == 0 || o.ranks == static_cast<int>(o.shard.size()), "shard",
-            cat("for ", o.shard.size(), " ranks"), cat("for the ", o.ranks, " of --ranks").c_str());
-  }
+  check_shortage(o.inject_shortage);
+  o.optimizer = optimizer_name(o.optimizer);
 }
 
 void fill_sample(TrainCommandLine& line) {
@@ -101,7 +97,8 @@ TrainCommandLine parse_train(const std::vector<std::string>& words) {
   TrainCommandLine line;
   TrainOptions& o = line.options;
   TrainTexts texts;
-  const po::options_description description = describe_train(o, texts);
+  po::options_description description = describe_train(o, texts);
+  description.add(describe_hidden(o));
 
   const Grammar grammar{"train", {}, train_aliases(), refused_train_options()};
   for (const GivenOption& given : parse(words, description, grammar, {"resume", "cache"})) {

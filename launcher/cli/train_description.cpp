@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "launcher/cli/description.h"
+#include "launcher/cli/memory_options.h"
 
 namespace yolodist::cli {
 namespace po = boost::program_options;
@@ -17,7 +18,8 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
   add(recipe, "data", text(o.data, "FILE"), "data set yaml; without it, the shipped sample");
   add(recipe, "hyp", text(o.hyp, "NAME|FILE"), "hyperparameters: a shipped name or a yaml");
   add(recipe, "epochs", value(o.epochs, "N"), "epochs in all");
-  add(recipe, "batch-size", value(o.global_batch, "N"), "pictures of all ranks an iteration (also --batch)");
+  add(recipe, "batch-size", value(o.global_batch, "N"),
+      "of all ranks an iteration; -1 = the most that fit (also --batch)");
   add(recipe, "imgsz", text(t.imgsz, "PX"), "side in training and validation (also --img, --img-size)");
   add(recipe, "single-cls", flag(o.single_cls), "treat all classes as one");
   add(recipe, "rect", flag(o.rect), "batches of pictures of like shape, without shuffling and mosaic");
@@ -37,7 +39,8 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
       "pictures a forward takes and batch norm averages over; auto = batch / ranks (also --micro-batch)");
   add(recipe, "accumulate", text(t.accumulate, "auto|K"),
       "iterations an optimizer step; auto = nominal batch 64, as YOLOv5");
-  add(recipe, "precision", text(o.precision, "NAME"), "auto, fp32, or fp64 (CPU, for exact comparisons)");
+  add(recipe, "precision", text(o.precision, "NAME"),
+      "auto = fp32; bf16 and fp64 on the CPU, fp64 for exact comparisons");
   add(recipe, "noautoanchor", flag(o.no_autoanchor),
       "keep the model's anchors even if they fit the labels badly");
   add(recipe, "no-augment", flag(t.no_augment), "no mosaic, warp, colour, flips: for exact comparisons");
@@ -57,6 +60,8 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
   add(output, "verbose", flag(o.verbose), "say more");
 
   po::options_description execution = describe_execution(o);
+  add_memory(execution, o.device_memory, o.memory_reserve, o.recompute, o.allow_recipe_change);
+  add(execution, "ignore-plan", flag(o.ignore_plan), "start although the plan does not fit");
   add(execution, "shard", text(t.shard, "auto|6,6,2,2"), "pictures of the global batch for each rank");
   add(execution, "cache", po::value<std::string>(&t.cache)->value_name("[ram|disk]"),
       "keep decoded pictures in one file a node, in memory or on disk; without a value, ram");
@@ -74,6 +79,13 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
       "Start several ranks with mpirun or srun, or with --ranks or --device 0,1");
   all.add(recipe).add(output).add(execution).add(describe_other(t.help, t.version));
   return all;
+}
+
+po::options_description describe_hidden(config::TrainOptions& o) {
+  po::options_description hidden = group("For tests");
+  add(hidden, "inject-shortage", text(o.inject_shortage, "RANK:PHASE:ITERATION:BYTES"),
+      "takes memory away from a rank after planning");
+  return hidden;
 }
 
 }  // namespace yolodist::cli

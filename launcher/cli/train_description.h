@@ -22,6 +22,9 @@ struct TrainTexts {
 // The options of train with YOLOv5's defaults and their help, grouped; parsing fills `options` and `texts`.
 boost::program_options::options_description describe_train(config::TrainOptions& options, TrainTexts& texts);
 
+// Options for tests, which --help does not list.
+boost::program_options::options_description describe_hidden(config::TrainOptions& options);
+
 // Other names of them, and the options that train does not have.
 const std::vector<Alias>& train_aliases();
 const std::vector<RefusedOption>& refused_train_options();

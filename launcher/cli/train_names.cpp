@@ -28,19 +28,15 @@ const std::vector<RefusedOption>& refused_train_options() {
       {"evolve_population", ". Try hyperparameters in runs of their own with --hyp FILE."},
       {"resume_evolve", ". Try hyperparameters in runs of their own with --hyp FILE."},
       // Ours, later.
-      {"device-memory", " yet. Choose a --batch-size that fits."},
-      {"memory-reserve", " yet. Choose a --batch-size that fits."},
-      {"recompute", " yet. Lower --batch-size or --bn-group if memory is short."},
-      {"shard-optimizer", " yet. Lower --batch-size or --bn-group if memory is short."},
-      {"pipeline", " yet. Lower --batch-size or --bn-group if memory is short."},
-      {"allow-recipe-change", " yet. Nothing changes the recipe."},
+      {"shard-optimizer", " yet. If memory is short: --recompute, --bn-group."},
+      {"pipeline", " yet. If memory is short: --recompute, --bn-group."},
       {"max-restarts", " yet. Start again with --resume after a failure."},
       {"stop-signal", " yet. SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 all ask to save and stop."},
       {"teacher", " yet. Train without distillation."},
       {"sparsity", " yet. Train without pruning."},
       {"prune-ratio", " yet. Train without pruning."},
       {"qat", " yet. Train without quantization."},
-      {"card", " in train. It belongs to the command plan, which is not there yet."},
+      {"card", " in train. It belongs to yolodist plan; here --device-memory sets a budget."},
       {"json", " in train. Read results.csv and metrics.jsonl in the run directory."},
   };
   return options;

@@ -12,7 +12,11 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "launcher/commands/detect.h"
+#include "launcher/commands/diagnose.h"
+#include "launcher/commands/doctor.h"
 #include "launcher/commands/job.h"
+#include "launcher/commands/monitor.h"
+#include "launcher/commands/plan.h"
 #include "launcher/commands/train.h"
 #include "launcher/commands/val.h"
 
@@ -34,18 +38,21 @@ struct Command {
   int (*run)(const std::vector<std::string>& words);
   const char* purpose;
 };
-constexpr std::array<Command, 3> known_commands = {{
+constexpr std::array<Command, 7> known_commands = {{
     {"train", commands::train, "trains a model; the command where none is named"},
     {"val", commands::val, "validates a checkpoint: precision, recall, mAP, speed"},
     {"detect", commands::detect, "finds objects in pictures"},
+    {"plan", commands::plan, "says what a training needs of each device's memory"},
+    {"monitor", commands::monitor, "shows the memory of every rank of a run, live"},
+    {"diagnose", commands::diagnose, "says what happened to a run, or what the log of another trainer means"},
+    {"doctor", commands::doctor, "says whether training can run on this host"},
 }};
-constexpr std::array<const char*, 8> later_commands = {"plan",   "export",  "prune", "diagnose",
-                                                       "doctor", "monitor", "stop",  "slurm"};
+constexpr std::array<const char*, 4> later_commands = {"export", "prune", "stop", "slurm"};
 
 std::string help() {
   std::string text = "yolodist [command] [options]\n\n";
   for (const Command& command : known_commands) {
-    text += printf_string("  %-8s%s\n", command.name, command.purpose);
+    text += printf_string("  %-9s%s\n", command.name, command.purpose);
   }
   return text +
          "\nyolodist COMMAND --help lists the options of a command, yolodist --version the versions of this\n"

@@ -124,7 +124,8 @@ config::TrainOptions resolve_fresh(const cli::TrainCommandLine& line, int world_
   check_shard(o, world_size);
   check_files(o);
   o.ranks = world_size;
-  if (o.bn_group == 0) {
+  // With a batch of -1 the workers settle both.
+  if (o.bn_group == 0 && o.global_batch > 0) {
     o.bn_group = (o.global_batch + world_size - 1) / world_size;
   }
   return o;
@@ -140,6 +141,12 @@ config::TrainOptions resolve_resumed(const config::TrainOptions& stored, const c
   base.max_steps = line.options.max_steps;
   base.max_iterations = line.options.max_iterations;
   base.worker_prefix = line.options.worker_prefix;
+  base.device_memory = line.options.device_memory;
+  base.ignore_plan = line.options.ignore_plan;
+  base.memory_reserve = line.options.memory_reserve;
+  base.recompute = line.options.recompute;
+  base.allow_recipe_change = line.options.allow_recipe_change;
+  base.inject_shortage = line.options.inject_shortage;
   base.verbose = line.options.verbose;
   base.resume = true;
   base.resume_from = line.options.resume_from;
@@ -157,6 +164,9 @@ config::TrainOptions resolve_resumed(const config::TrainOptions& stored, const c
   }
   if (line.given.contains("weights") && !said.weights.empty()) {
     said.weights = absolute_path(said.weights);
+  }
+  if (said.global_batch == -1) {
+    said.global_batch = stored.global_batch;
   }
   if (said.bn_group == 0) {
     said.bn_group = stored.bn_group;  // auto: as the run began

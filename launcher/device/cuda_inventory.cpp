@@ -45,6 +45,8 @@ class Nvml {
     }
     load(parent_of_slice_, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle");  // drivers from 450 on
     load(index_, "nvmlDeviceGetIndex");
+    load(driver_version_, "nvmlSystemGetDriverVersion");
+    load(cuda_version_, "nvmlSystemGetCudaDriverVersion_v2");
     if (const int result = init_(); result != nvml_success) {
       problem_ = cat("the NVIDIA driver does not answer (", error_text_(result), ")");
       return;
@@ -63,6 +65,17 @@ class Nvml {
   Nvml& operator=(const Nvml&) = delete;
 
   const std::string& problem() const { return problem_; }
+
+  std::string driver() const {
+    std::array<char, text_bytes> text{};
+    return driver_version_ != nullptr && driver_version_(text.data(), text_bytes) == nvml_success
+               ? text.data()
+               : "";
+  }
+  int driver_cuda() const {
+    int version = 0;
+    return cuda_version_ != nullptr && cuda_version_(&version) == nvml_success ? version : 0;
+  }
 
   std::vector<CudaDevice> all() const {
     std::vector<CudaDevice> devices;
@@ -118,6 +131,7 @@ class Nvml {
     NvmlMemory memory{};
     if (memory_(handle, &memory) == nvml_success) {
       device.memory = {static_cast<int64_t>(memory.total)};
+      device.free = {static_cast<int64_t>(memory.free)};
     }
     return device;
   }
@@ -137,6 +151,8 @@ class Nvml {
   int (*memory_)(NvmlDevice, NvmlMemory*) = nullptr;
   int (*parent_of_slice_)(NvmlDevice, NvmlDevice*) = nullptr;
   int (*index_)(NvmlDevice, unsigned int*) = nullptr;
+  int (*driver_version_)(char*, unsigned int) = nullptr;
+  int (*cuda_version_)(int*) = nullptr;
 };
 
 std::optional<CudaDevice> find(const Nvml& nvml, const std::vector<CudaDevice>& all,
@@ -165,13 +181,17 @@ CudaInventory read_cuda_inventory(const std::optional<std::string>& visible, con
     return {{}, nvml.problem()};
   }
   const std::vector<CudaDevice> all = nvml.all();
+  CudaInventory inventory;
+  inventory.driver = nvml.driver();
+  inventory.driver_cuda = nvml.driver_cuda();
   if (all.empty()) {
-    return {{}, "the NVIDIA driver knows no device here"};
+    inventory.problem = "the NVIDIA driver knows no device here";
+    return inventory;
   }
   if (!visible) {
-    return {all, ""};
+    inventory.devices = all;
+    return inventory;
   }
-  CudaInventory inventory;
   for (const std::string& part : split(*visible, ',')) {
     const std::optional<CudaDevice> device = find(nvml, all, trimmed(part));
     if (!device) {

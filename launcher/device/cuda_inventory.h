@@ -17,11 +17,14 @@ struct CudaDevice {
   std::string pci;   // "00000000:65:00.0"
   std::string name;
   Bytes memory;  // of the whole card or slice
+  Bytes free{};  // of it, now
 };
 
 struct CudaInventory {
   std::vector<CudaDevice> devices;  // those that CUDA_VISIBLE_DEVICES leaves, in its order
   std::string problem;              // why there is none: "no NVIDIA driver (libnvidia-ml.so.1 not found)"
+  std::string driver{};             // "550.54.14"; "" = it does not say
+  int driver_cuda = 0;              // the newest CUDA that the driver runs: 12040 = 12.4; 0 = it does not say
 };
 
 // Asks the driver through NVML, loaded at run time: no CUDA is opened, and nothing of it is needed to build.

@@ -31,12 +31,20 @@ void ControlChannel::send_to_others(const std::string& text) {
   const auto shared = std::make_shared<const std::string>(text);
   for (int rank = 0; rank < session_.size(); ++rank) {
     if (rank != session_.rank()) {
-      Sending& sending = sending_.emplace_back(Sending{shared});
-      check_mpi(MPI_Isend(shared->data(), static_cast<int>(shared->size()), MPI_BYTE, rank, control_tag,
-                          session_.communicators().control, &sending.request),
-                "MPI_Isend");
+      send_shared(rank, shared);
     }
   }
+}
+
+void ControlChannel::send(int to, const std::string& text) {
+  send_shared(to, std::make_shared<const std::string>(text));
+}
+
+void ControlChannel::send_shared(int to, const std::shared_ptr<const std::string>& text) {
+  Sending& sending = sending_.emplace_back(Sending{text});
+  check_mpi(MPI_Isend(text->data(), static_cast<int>(text->size()), MPI_BYTE, to, control_tag,
+                      session_.communicators().control, &sending.request),
+            "MPI_Isend");
 }
 
 std::optional<ControlChannel::Incoming> ControlChannel::receive() {

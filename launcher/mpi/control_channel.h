@@ -20,6 +20,7 @@ class ControlChannel {
   ControlChannel& operator=(const ControlChannel&) = delete;
 
   void send_to_others(const std::string& text);
+  void send(int to, const std::string& text);
 
   struct Incoming {
     int from = 0;
@@ -32,6 +33,8 @@ class ControlChannel {
  private:
   struct Sending;
   struct Receiving;
+  void send_shared(int to, const std::shared_ptr<const std::string>& text);
+
   Session& session_;
   std::list<Sending> sending_;
   std::unique_ptr<Receiving> receiving_;

@@ -175,6 +175,13 @@ void EventLoop::take(const protocol::Progress& message) {
   }
 }
 
+// Rank 0's worker writes the samples of all; a failing attempt has other things to say.
+void EventLoop::take(const protocol::Sample& message) {
+  if (session_.rank() != 0 && !failing_ && !announced_at_) {
+    control_.send(0, encode(record_.attempt, PeerSample{message}));
+  }
+}
+
 void EventLoop::take(const protocol::Failure& message) {
   said_end_at_ = Clock::now();
   record_.own_report = message.report;
@@ -213,6 +220,10 @@ void EventLoop::take_peer_messages() {
     if (auto* failed = std::get_if<PeerFailed>(&envelope.message)) {
       peer_failures_.push_back(std::move(failed->report));
       end_worker();
+    } else if (const auto* sample = std::get_if<PeerSample>(&envelope.message)) {
+      if (worker_ && !worker_->end()) {
+        worker_->send(protocol::PeerSample{incoming->from, sample->sample});
+      }
     } else {
       PeerEnded& message = std::get<PeerEnded>(envelope.message);
       if (message.report) {

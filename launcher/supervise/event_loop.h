@@ -43,6 +43,7 @@ class EventLoop {
   void take(const protocol::Resize& message);
   void take(const protocol::Collective& message);
   void take(const protocol::Progress& message);
+  void take(const protocol::Sample& message);
   void take(const protocol::Failure& message);
   void take(const protocol::Done& message);
   void take_finished_collectives();

@@ -27,7 +27,12 @@ struct PeerEnded {
   std::array<mpi::HostCollectives::Progress, protocol::channel_count> channels;
 };
 
-using LauncherMessage = std::variant<PeerFailed, PeerEnded>;
+// To rank 0, once a second: the memory of the sender's worker.
+struct PeerSample {
+  protocol::Sample sample;
+};
+
+using LauncherMessage = std::variant<PeerFailed, PeerEnded, PeerSample>;
 
 struct LauncherEnvelope {
   int attempt = 0;

@@ -80,6 +80,19 @@ collectives)
   grep -q "world_size: $ranks" runs/exp/run.yaml || fail "run.yaml lacks the world size"
   [ -z "$(ls runs/exp/failures)" ] || fail "a failure was reported"
   ;;
+samples) # memory of every rank reaches rank 0; monitor reads the run without MPI
+  under_mpirun 30 samples
+  expect_rc 0
+  expect_nothing_left
+  [ -z "$(ls runs/exp/failures)" ] || fail "a failure was reported"
+  # With these words MPI_Init would end the process.
+  OMPI_MCA_btl=nothing OMPI_MCA_pml=nothing timeout 10 "$yolodist" monitor exp --project runs >out 2>&1
+  rc=$?
+  expect_rc 0
+  expect_text "$folder/runs/exp: starting"
+  expect_text "rank  phase"
+  [ "$(grep -c '^ *[0-9]  -' out)" = "$ranks" ] || fail "not a line a rank"
+  ;;
 data-error) # a worker that says why
   under_mpirun 30 "data-error $((ranks - 1))"
   expect_rc 65
@@ -225,7 +238,7 @@ bad-input)
   expect 64 "Did you mean --epochs?" train --epcohs 3
   expect 64 "--evolve is not supported" train --evolve
   expect 64 "neither --weights nor --cfg" train --data data.yaml
-  expect 64 "the command plan is not there yet" plan
+  expect 64 "the command export is not there yet" export
   expect 65 "nowhere.yaml" train --data nowhere.yaml --cfg yolov5n --device cpu --worker-prefix "$fake steady"
   expect 65 "yolov5q" train --data data.yaml --cfg yolov5q --device cpu --worker-prefix "$fake steady"
   expect 65 "curl -L -o yolov5s.pt https://" train --data data.yaml --weights yolov5s.pt --device cpu --worker-prefix "$fake steady"

@@ -138,11 +138,12 @@ TEST(ParseTrain, RefusesWhatIsNotSupportedByName) {
     const std::string text = refusal(std::string("--") + option.name + " 1");
     EXPECT_THAT(text, HasSubstr(std::string("--") + option.name + " is not supported")) << option.name;
   }
-  for (const char* flag : {"--evolve", "--quad", "--sync-bn", "--local_rank", "--device-memory", "--recompute", "--teacher"}) {
+  for (const char* flag :
+       {"--evolve", "--quad", "--sync-bn", "--local_rank", "--shard-optimizer", "--teacher"}) {
     EXPECT_THAT(refusal(flag), HasSubstr("not supported")) << flag;
   }
   EXPECT_THAT(refusal("--precision fp16"), HasSubstr("not supported yet"));
-  EXPECT_THAT(refusal("--batch -1"), HasSubstr("not supported yet"));
+  EXPECT_THAT(refusal("--card t4"), HasSubstr("yolodist plan"));
   EXPECT_THAT(refusal("--img 640:1280"), HasSubstr("not supported yet"));
   EXPECT_THAT(refusal("--resume auto"), HasSubstr("not supported yet"));
 }
@@ -161,6 +162,30 @@ TEST(ParseTrain, TakesTheFlagsOfTheData) {
   EXPECT_EQ(options({"--cache", "disk", "--cache-dir", "/scratch"}).cache, "disk");
   EXPECT_EQ(options({"--cache", "disk", "--cache-dir", "/scratch"}).cache_dir, "/scratch");
   EXPECT_THROW(options({"--cache", "tape"}), UsageError);
+}
+
+TEST(ParseTrain, TakesTheOptionsOfMemory) {
+  EXPECT_EQ(parsed("").device_memory, "0");
+  EXPECT_EQ(parsed("").recompute, "auto");
+  EXPECT_EQ(parsed("--device-memory 16GiB").device_memory, "16GiB");
+  EXPECT_EQ(parsed("--device-memory 24GiB,8GB").device_memory, "24GiB,8GB");
+  EXPECT_EQ(parsed("--device-memory 12345").device_memory, "12345");
+  EXPECT_EQ(parsed("--memory-reserve 5%").memory_reserve, "5%");
+  EXPECT_EQ(parsed("--recompute blocks").recompute, "blocks");
+  EXPECT_TRUE(parsed("--allow-recipe-change").allow_recipe_change);
+  EXPECT_EQ(parsed("--batch -1").global_batch, -1);
+  EXPECT_EQ(parsed("--precision bf16").precision, "bf16");
+}
+
+TEST(ParseTrain, TheShortageForTestsIsTakenButNotListed) {
+  EXPECT_EQ(parsed("--inject-shortage 1:backward:3:50000000").inject_shortage, "1:backward:3:50000000");
+  EXPECT_THAT(train_help(), testing::Not(HasSubstr("inject")));
+  for (const char* text :
+       {"1", "1:backward:3", "x:backward:3:4", "1:sleep:3:4", "1:loss:x:4", "1:loss:3:lots"}) {
+    EXPECT_THAT(refusal(std::string("--data d.yaml --cfg yolov5n --inject-shortage ") + text),
+                HasSubstr("--inject-shortage"))
+        << text;
+  }
 }
 
 TEST(ParseTrain, RefusesValuesOutOfRange) {
@@ -188,6 +213,11 @@ TEST(ParseTrain, RefusesValuesOutOfRange) {
                            "--max-steps -1",
                            "--seed x",
                            "--noval=1",
+                           "--device-memory lots",
+                           "--memory-reserve 100%",
+                           "--memory-reserve x%",
+                           "--recompute some",
+                           "--batch -1 --shard 2,2",
                            "--epochs 99999999999"}) {
     EXPECT_NE(refusal(std::string("--data d.yaml --cfg yolov5n ") + text), "") << text;
   }

@@ -48,6 +48,9 @@ TEST(CudaInventory, DescribesTheCards) {
   EXPECT_EQ(inventory.devices[1].pci, "00000000:61:00.0");
   EXPECT_EQ(inventory.devices[1].name, "Card 1");
   EXPECT_EQ(inventory.devices[1].memory.count, int64_t{2} << 30);
+  EXPECT_EQ(inventory.devices[1].free.count, int64_t{512} << 20);
+  EXPECT_EQ(inventory.driver, "580.65.06");
+  EXPECT_EQ(inventory.driver_cuda, 13000);
 }
 
 TEST(CudaInventory, HonoursCudaVisibleDevices) {

@@ -110,9 +110,10 @@ TEST(WorkerProcess, TellsHowItsWorkerEnded) {
 
 TEST(WorkerProcess, HearsAndAnswers) {
   // Says what it got on its command line and reads one line.
-  WorkerProcess worker(shell(R"(echo '{"v":1,"attempt":3,"type":"resize","bytes":1}' >&3
-      printf '{"v":1,"attempt":4,"type":"hello","pid":%s,"device":"%s"}\n' $$ "$*" >&3; read line <&3
-      case $line in *SIGUSR1*) exit 7;; esac; exit 8)"));
+  WorkerProcess worker(shell(cat("v=", protocol::version, R"(
+      printf '{"v":%s,"attempt":3,"type":"resize","bytes":1}\n' $v >&3
+      printf '{"v":%s,"attempt":4,"type":"hello","pid":%s,"device":"%s"}\n' $v $$ "$*" >&3; read line <&3
+      case $line in *SIGUSR1*) exit 7;; esac; exit 8)")));
   std::vector<protocol::ToLauncher> messages;
   for (const Deadline deadline = Deadline::after(10s); messages.empty() && !deadline.has_passed();) {
     messages = worker.receive();
