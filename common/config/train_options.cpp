@@ -59,6 +59,7 @@ void visit_execution(Options& o, Visit&& visit) {
   visit("val_batch", o.val_batch);
   visit("cache", o.cache);
   visit("cache_dir", o.cache_dir);
+  visit("max_restarts", o.max_restarts);
   visit("max_steps", o.max_steps);
   visit("max_iterations", o.max_iterations);
   visit("device_memory", o.device_memory);

@@ -60,6 +60,7 @@ struct TrainOptions : ExecutionOptions {
   int val_batch = 0;       // pictures a validation group; 0 = 2 x batch in training
   std::string cache;       // "", ram, disk
   std::string cache_dir;   // "" = /dev/shm for ram, else $SLURM_TMPDIR, $TMPDIR or /tmp
+  int max_restarts = 3;    // of all workers after a failure, without a new checkpoint in between; 0 = never
   int max_steps = 0;       // stop with a checkpoint after so many optimizer steps since the run's start
   int max_iterations = 0;  // likewise, in iterations
   // Budget of each device, or one for each rank: "16GiB", "24GiB,8GiB"; "0" = the whole card, on the CPU

@@ -34,6 +34,8 @@ struct RunDirectory {
   // failures/attempt-A.rank-R.memory-N.json: an out-of-memory that training went on from, N from 0
   std::filesystem::path memory_report(int attempt, int rank, int number) const;
   std::filesystem::path plan_json() const { return root / "plan.json"; }
+  // Its being there asks the run to save and stop; who has seen it removes it.
+  std::filesystem::path stop_file() const { return root / ".stop"; }
 };
 
 // Makes project/name with its folders logs and failures, and weights where it `trains`, or, where that exists

@@ -71,6 +71,7 @@ void check_ranges(TrainOptions& o) {
   require_at_least("checkpoint-every", o.checkpoint_every_steps, 0);
   check_execution(o);
   require_at_least("val-batch", o.val_batch, 0);
+  require_at_least("max-restarts", o.max_restarts, 0);
   require_at_least("max-steps", o.max_steps, 0);
   require_at_least("max-iterations", o.max_iterations, 0);
   check_precision(o.precision);

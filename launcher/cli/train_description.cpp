@@ -68,6 +68,8 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
   add(execution, "cache-dir", text(o.cache_dir, "FOLDER"),
       "folder of --cache disk; '' = $SLURM_TMPDIR, $TMPDIR or /tmp (ram is always /dev/shm)");
   add(execution, "val-batch", value(o.val_batch, "N"), "pictures a validation group; 0 = twice the batch");
+  add(execution, "max-restarts", value(o.max_restarts, "N"),
+      "starts of all workers from the last checkpoint after a failure, without a new checkpoint in between");
   add(execution, "max-steps", value(o.max_steps, "N"),
       "save and stop after so many optimizer steps of the run; 0 = off");
   add(execution, "max-iterations", value(o.max_iterations, "N"),

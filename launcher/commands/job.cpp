@@ -13,6 +13,7 @@
 #include "launcher/cli/version.h"
 #include "launcher/commands/error_text.h"
 #include "launcher/commands/placement.h"
+#include "launcher/commands/restart.h"
 #include "launcher/commands/start_mpirun.h"
 #include "launcher/supervise/supervisor.h"
 
@@ -128,7 +129,7 @@ void print_end(const supervise::Outcome& outcome, const protocol::Start& run) {
     const run::FailureReport& report = *outcome.report;
     const Error error(static_cast<ExitCode>(report.exit_code),
                       cat("rank ", report.rank, " on ", report.host, ": ", report.what), report.hint);
-    log::error(cat(error.one_line(), " [exit code ", report.exit_code, ", ",
+    log::error(cat(error.one_line(), " [exit code ", outcome.exit_code, ", ",
                    run::RunDirectory{run.run_directory}.failure_report(report.attempt, report.rank).string(),
                    "]"));
   } else if (outcome.exit_code == to_int(ExitCode::state_saved)) {
@@ -181,8 +182,13 @@ int run_as_rank(mpi::Session& session, supervise::SignalQueue& signals, const Jo
     print_start(agreement.places);
   }
   const Place& place = agreement.places[static_cast<size_t>(session.rank())];
-  const supervise::Attempt attempt = describe_attempt(session, job, agreement.run, place, devices.saved());
-  const supervise::Outcome outcome = supervise::supervise(session, signals, attempt);
+  Restarts restarts(job.max_restarts, agreement.run);
+  supervise::Outcome outcome;
+  for (std::optional<protocol::Start> run = agreement.run; run; run = restarts.next(session, outcome)) {
+    const supervise::Attempt attempt = describe_attempt(session, job, *run, place, devices.saved());
+    outcome = supervise::supervise(session, signals, attempt);
+  }
+  outcome.exit_code = restarts.exit_code(outcome);
   if (session.rank() == 0) {
     print_end(outcome, agreement.run);
   }

@@ -21,6 +21,7 @@ struct Job {
   std::string worker_prefix;
   bool verbose = false;
   bool json = false;  // standard output is for the result's document
+  int max_restarts = 0;
 
   // Checks what the command line names, makes the run directory and says what every worker is told; rank and
   // place are filled in later. Rank 0 alone calls it, once all ranks are there; what it throws ends the job
@@ -52,6 +53,10 @@ int run_command(const std::string& command, const std::vector<std::string>& word
   if constexpr (requires { line.options.json; }) {
     json = line.options.json;
   }
+  int max_restarts = 0;
+  if constexpr (requires { line.options.max_restarts; }) {
+    max_restarts = line.options.max_restarts;
+  }
   return run_job({.command = command,
                   .words = words,
                   .device = line.options.device,
@@ -60,6 +65,7 @@ int run_command(const std::string& command, const std::vector<std::string>& word
                   .worker_prefix = line.options.worker_prefix,
                   .verbose = line.options.verbose,
                   .json = json,
+                  .max_restarts = max_restarts,
                   .prepare = prepare});
 }
 

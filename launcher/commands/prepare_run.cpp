@@ -75,6 +75,8 @@ RunPlan prepare_fresh(const cli::TrainCommandLine& line, int world_size) {
       run::create_run_directory(plan.options.project, name, plan.options.exist_ok);
   plan.run_directory = absolute_path(directory.root.string());
   plan.run_token = run::claim_run(directory);
+  std::error_code not_there;
+  fs::remove(directory.stop_file(), not_there);  // of a stop that came too late for the run before
   write_run(directory, {.command = "train",
                         .options = config::to_json(plan.options),
                         .world_size = world_size,
@@ -105,6 +107,8 @@ RunPlan prepare_resumed(const cli::TrainCommandLine& line, int world_size) {
                 ? cat("resuming ", plan.run_directory, ": it has no checkpoint yet, so it starts afresh")
                 : cat("resuming from ", plan.resume_checkpoint));
   plan.run_token = run::claim_run(directory);
+  std::error_code not_there;
+  fs::remove(directory.stop_file(), not_there);  // of a stop that came too late for the run before
   write_run(directory, {.command = "train",
                         .options = config::to_json(plan.options),
                         .world_size = world_size,
@@ -138,6 +142,7 @@ config::TrainOptions resolve_resumed(const config::TrainOptions& stored, const c
   base.device = line.options.device;
   base.threads = line.options.threads;
   base.shard = line.options.shard;
+  base.max_restarts = line.options.max_restarts;
   base.max_steps = line.options.max_steps;
   base.max_iterations = line.options.max_iterations;
   base.worker_prefix = line.options.worker_prefix;

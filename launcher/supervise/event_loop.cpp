@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <csignal>
 #include <ctime>
+#include <filesystem>
 #include <utility>
 
 #include "common/base/log.h"
@@ -33,6 +34,10 @@ constexpr int share_of_wait = 16;
 constexpr std::chrono::nanoseconds long_wait = 20ms;
 // Timers of this process fire this exactly; 50 µs is the default of Linux, longer than the shortest sleep.
 constexpr unsigned long timer_slack_ns = 5000;
+
+// How often rank 0 looks for the file that asks to stop: a look is one system call, on a network file system
+// too.
+constexpr std::chrono::nanoseconds stop_file_interval = 1s;
 
 // No collective is this large; guards the multiplication by the element size.
 constexpr int64_t largest_element_count = int64_t{1} << 48;
@@ -69,6 +74,7 @@ Outcome EventLoop::run() {
       if (signal_is_ready_) {
         take_signals();
       }
+      take_stop_file();
       if (worker_) {
         if (socket_is_ready_) {
           take_worker_messages();
@@ -120,11 +126,29 @@ void EventLoop::take_signals() {
       worker_.reset();
       session_.abort(128 + SIGINT);
     }
-    stop_reason_ = signal_name(*number);
-    log::info(cat(stop_reason_, ": rank ", session_.rank(), " asks all ranks to save and stop"));
-    if (worker_ && !worker_->end()) {
-      worker_->send(protocol::Stop{stop_reason_});
-    }
+    ask_to_stop(signal_name(*number));
+  }
+}
+
+void EventLoop::ask_to_stop(const std::string& reason) {
+  stop_reason_ = reason;
+  log::info(cat(reason, ": rank ", session_.rank(), " asks all ranks to save and stop"));
+  if (worker_ && !worker_->end()) {
+    worker_->send(protocol::Stop{stop_reason_});
+  }
+}
+
+// Rank 0 looks for what `yolodist stop` leaves.
+void EventLoop::take_stop_file() {
+  const Clock::time_point now = Clock::now();
+  if (session_.rank() != 0 || attempt_.start.command != "train" ||
+      now - looked_for_stop_at_ < stop_file_interval) {
+    return;
+  }
+  looked_for_stop_at_ = now;
+  std::error_code ignored;
+  if (std::filesystem::remove(run::RunDirectory{attempt_.start.run_directory}.stop_file(), ignored)) {
+    ask_to_stop("yolodist stop");
   }
 }
 
@@ -169,6 +193,9 @@ void EventLoop::take(const protocol::Collective& message) {
 }
 
 void EventLoop::take(const protocol::Progress& message) {
+  if (attempt_.start.command == "train") {
+    heard_at_ = Clock::now();  // from now on it also sends samples
+  }
   record_.last_progress = message;
   if (!message.text.empty()) {
     log::info(message.text);
@@ -177,6 +204,7 @@ void EventLoop::take(const protocol::Progress& message) {
 
 // Rank 0's worker writes the samples of all; a failing attempt has other things to say.
 void EventLoop::take(const protocol::Sample& message) {
+  heard_at_ = Clock::now();
   if (session_.rank() != 0 && !failing_ && !announced_at_) {
     control_.send(0, encode(record_.attempt, PeerSample{message}));
   }
@@ -306,6 +334,15 @@ void EventLoop::keep_deadlines() {
                                                     " s after its start"),
                                                 "A file system may be stuck while LibTorch is loaded.")));
   }
+  // Samples come from a thread of their own, whatever the worker computes: silence means that it is stopped,
+  // or stuck in the kernel.
+  if (is_running && !failing_ && heard_at_ && !said_end_at_ && attempt_.worker.prefix.empty() &&
+      now - *heard_at_ > limits_.silence) {
+    const protocol::Progress& at = record_.last_progress;
+    fail(report_of_error(record_, PeerLost(cat("the worker has said nothing for ", limits_.silence.count(),
+                                               " s, in epoch ", at.epoch, ", iteration ", at.iteration),
+                                           "It is stopped, or waits for a device or a file system.")));
+  }
   if (failing_ && now - *failing_at_ > limits_.kill_grace + limits_.peers_end) {
     give_up("not all launchers answered after the failure");
   }
@@ -318,6 +355,7 @@ void EventLoop::keep_deadlines() {
 void EventLoop::announce_end(int exit_code, std::optional<run::FailureReport> report) {
   PeerEnded message;
   message.exit_code = exit_code;
+  message.stop_was_asked = !stop_reason_.empty();
   message.report = std::move(report);
   for (size_t i = 0; i < message.channels.size(); ++i) {
     message.channels[i] = collectives_.progress(static_cast<protocol::Channel>(i));
@@ -366,14 +404,16 @@ std::vector<run::FailureReport> EventLoop::reports() const {
 }
 
 Outcome EventLoop::outcome() const {
+  const bool stop_was_asked =
+      std::any_of(ended_.begin(), ended_.end(), [](const auto& ended) { return ended->stop_was_asked; });
   const std::vector<run::FailureReport> failures = reports();
   if (const run::FailureReport* report = run::earliest_most_specific(failures)) {
-    return {report->exit_code, *report};
+    return {report->exit_code, *report, stop_was_asked};
   }
   const bool is_saved = std::any_of(ended_.begin(), ended_.end(), [](const auto& ended) {
     return ended->exit_code == to_int(ExitCode::state_saved);
   });
-  return {is_saved ? to_int(ExitCode::state_saved) : to_int(ExitCode::ok), std::nullopt};
+  return {is_saved ? to_int(ExitCode::state_saved) : to_int(ExitCode::ok), std::nullopt, stop_was_asked};
 }
 
 void EventLoop::give_up(const std::string& why) {

@@ -38,6 +38,8 @@ class EventLoop {
 
   // What comes in.
   void take_signals();
+  void take_stop_file();
+  void ask_to_stop(const std::string& reason);
   void take_worker_messages();
   void take(const protocol::Hello& message);
   void take(const protocol::Resize& message);
@@ -84,6 +86,8 @@ class EventLoop {
 
   // Moments; nothing = not reached yet.
   Clock::time_point started_at_ = Clock::now();
+  Clock::time_point looked_for_stop_at_ = Clock::now();
+  std::optional<Clock::time_point> heard_at_;       // the last word of a worker that trains
   std::optional<Clock::time_point> said_end_at_;    // done or failure message of the worker
   std::optional<Clock::time_point> terminated_at_;  // SIGTERM sent
   std::optional<Clock::time_point> failing_at_;

@@ -27,6 +27,7 @@ json fields(const PeerEnded& message) {
   }
   return {{"type", "ended"},
           {"exit_code", message.exit_code},
+          {"stop_was_asked", message.stop_was_asked},
           {"report", message.report ? json(run::to_json(*message.report)) : json()},
           {"channels", channels}};
 }
@@ -38,6 +39,7 @@ json fields(const PeerSample& message) {
 PeerEnded read_ended(const json& document) {
   PeerEnded message;
   message.exit_code = document.at("exit_code").get<int>();
+  message.stop_was_asked = document.at("stop_was_asked").get<bool>();
   if (!document.at("report").is_null()) {
     message.report = run::failure_report_from_json(document.at("report"), "message of a launcher");
   }

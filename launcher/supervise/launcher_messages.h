@@ -23,6 +23,7 @@ struct PeerFailed {
 // The sender's worker is gone and the sender starts no more collectives. The last message of an attempt.
 struct PeerEnded {
   int exit_code = 0;
+  bool stop_was_asked = false;
   std::optional<run::FailureReport> report;  // of a failure
   std::array<mpi::HostCollectives::Progress, protocol::channel_count> channels;
 };

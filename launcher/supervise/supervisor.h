@@ -23,6 +23,8 @@ struct Attempt {
 // How long the launcher waits before it takes silence for the end.
 struct Limits {
   std::chrono::seconds hello{300};             // start of the worker to its first message; none with a prefix
+  // A worker that trains tells its memory once a second; no limit with a prefix.
+  std::chrono::seconds silence{30};
   std::chrono::seconds exit_after_done{60};    // a worker that said it is about to end
   std::chrono::milliseconds kill_grace{2000};  // SIGTERM to SIGKILL
   std::chrono::seconds peers_end{10};          // after a failure: the other launchers, beyond kill_grace
@@ -33,6 +35,7 @@ struct Limits {
 struct Outcome {
   int exit_code = 0;
   std::optional<run::FailureReport> report;  // that explains a failure best
+  bool stop_was_asked = false;               // by a signal on some rank
 };
 
 // Runs the worker of this rank until the workers of all ranks have ended, and its collectives meanwhile.

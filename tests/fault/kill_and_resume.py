@@ -6,82 +6,13 @@ import os
 import pathlib
 import random
 import signal
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import product  # noqa: E402
+from faults import RESUMABLE, FaultTest, processes_of_session, wait_until  # noqa: E402
 from product import QUICK, YOLODIST, mpirun  # noqa: E402
-
-RESUMABLE = [*QUICK, "--epochs", "4", "--checkpoint-every", "1", "--accumulate", "1"]
-
-
-def start(command, folder):
-    """In a session of its own, so that all of it can be killed at once."""
-    with open(folder / "output.txt", "a", encoding="utf-8") as output:
-        return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                start_new_session=True)
-
-
-def processes_of_session(session):
-    """Process ids and names of what still runs in a session."""
-    found = {}
-    for entry in pathlib.Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            text = (entry / "stat").read_text()
-        except OSError:
-            continue
-        name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
-        if int(rest[3]) == session and rest[0] != "Z":
-            found[int(entry.name)] = name
-    return found
-
-
-def wait_until(condition, seconds, what):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s: {what}")
-
-
-class FaultTest(product.ProductTest):
-    def setUp(self):
-        super().setUp()
-        self.sessions = []
-        self.addCleanup(self.end_sessions)
-
-    def end_sessions(self):
-        for session in self.sessions:
-            for pid in processes_of_session(session):
-                os.kill(pid, signal.SIGKILL)
-
-    def begin(self, command):
-        process = start(command, self.folder)
-        self.sessions.append(process.pid)
-        return process
-
-    def output(self):
-        return (self.folder / "output.txt").read_text()
-
-    def trained(self, run, count):
-        metrics = self.folder / "runs/train" / run / "weights/last.pt"
-        rank_log = self.folder / "runs/train" / run / "logs/rank-0.log"
-        return metrics.exists() and rank_log.exists() and count(run)
-
-    def workers(self, process):
-        return sorted(pid for pid, name in processes_of_session(process.pid).items() if name == "yolodist-worker")
-
-    def launchers(self, process):
-        return sorted(pid for pid, name in processes_of_session(process.pid).items()
-                      if name == "yolodist" and (pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-                      != "1")
-
 
 class KilledJob(FaultTest):
     def test_goes_on_exactly_wherever_it_was_killed(self):
@@ -150,9 +81,21 @@ class StopRequest(FaultTest):
         self.assertEqual(process.wait(timeout=30), 75, self.output()[-3000:])
 
 
+class StopCommand(FaultTest):
+    def test_stops_the_run_from_anywhere(self):
+        process = self.begin(mpirun(2, *StopRequest.LONG))
+        wait_until(lambda: "Starting training" in self.output(), 60, "training")
+        asked = product.run([YOLODIST, "stop"], self.folder)
+        self.expect(asked, 0)
+        self.assertEqual(process.wait(timeout=30), 75, self.output()[-3000:])
+        self.assertTrue((self.folder / "runs/train/exp/weights/last.pt").exists())
+        self.assertFalse((self.folder / "runs/train/exp/.stop").exists())
+        self.expect(product.run([YOLODIST, "stop", "nothing-here"], self.folder), 65)
+
+
 class DeadWorker(FaultTest):
     def test_ends_the_job_with_its_report_and_code(self):
-        process = self.begin(mpirun(2, *StopRequest.LONG))
+        process = self.begin(mpirun(2, *StopRequest.LONG, "--max-restarts", "0"))
         wait_until(lambda: "Starting training" in self.output() and len(self.workers(process)) == 2, 60, "training")
         os.kill(self.workers(process)[0], signal.SIGKILL)
         self.assertEqual(process.wait(timeout=30), 137, self.output()[-3000:])
