@@ -24,7 +24,8 @@ int64_t unfolded_bytes(const ConvCall& call) {
 }  // namespace
 
 int64_t weight_copy_bytes(const ConvCall& call) {
-  return call.kernel > 1 ? call.weight_bytes : 0;
+  // bf16 weights are cast into the order that is wanted.
+  return call.kernel > 1 && !call.is_half ? call.weight_bytes : 0;
 }
 
 int64_t forward_workspace_bytes(const ConvCall& call) {
@@ -55,7 +56,10 @@ int64_t weight_gradient_workspace_bytes(const ConvCall& call) {
   const int64_t blocked_output_bytes =
       call.output_bytes / call.output_channels * ((call.output_channels + block - 1) / block * block);
   const int64_t transposed = call.threads * (call.input_bytes + blocked_output_bytes) / call.stride;
-  const int64_t sums = call.threads > 1 ? call.threads * 2 * call.weight_bytes : 0;
+  // Of large weights each thread has a part, of small ones all.
+  constexpr int64_t shared_bytes = 512 << 10;
+  const int64_t copies = call.weight_bytes > shared_bytes ? 1 : call.threads;
+  const int64_t sums = call.threads > 1 ? copies * 2 * call.weight_bytes : 0;
   return call.weight_bytes + transposed + sums;
 }
 

@@ -147,7 +147,7 @@ class EveryLayer : public MemoryModel, public ::testing::WithParamInterface<cons
 INSTANTIATE_TEST_SUITE_P(Models, EveryLayer,
                          ::testing::Values("yolov5n", "yolov5s", "yolov5m", "yolov5l", "yolov5x", "yolov5n6",
                                            "yolov5s6", "yolov5m6", "yolov5l6", "yolov5x6"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& tested) { return std::string(tested.param); });
 
 // Three pictures of the smallest sides that the model takes, not square.
 TEST_P(EveryLayer, KeepsForBackwardWhatItsPlanSays) {
@@ -212,6 +212,10 @@ int64_t measured_peak(Trained& trained, const plan::Workload& w,
 }
 
 void expect_peaks_as_planned(Trained& trained, plan::Workload w, double most_error) {
+  if (!__builtin_cpu_supports("avx512bw")) {
+    GTEST_SKIP()
+        << "the workspaces of convolutions were measured with AVX-512; this processor takes other kernels";
+  }
   const model_spec::ModelSpec& spec = trained.model.spec;
   trained.make_gradients();
   for (const auto& [name, recompute] : plans_for(spec)) {
@@ -246,10 +250,14 @@ TEST_F(MemoryModel, PredictsThePeakWhereWeightsAreLarge) {
   }
 }
 
+// Without a nonlinearity batch norm's backward has no gradient of its own to write over.
 TEST_F(MemoryModel, PredictsThePeakOfEveryBlock) {
-  for (const plan::Precision precision : {plan::Precision::fp32, plan::Precision::bf16}) {
-    Trained trained(test::every_block("nn.SiLU()"), precision);
-    expect_peaks_as_planned(trained, workload_of(precision, 320, 320, 2), half_a_percent);
+  for (const char* activation : {"nn.SiLU()", "nn.Identity()"}) {
+    SCOPED_TRACE(activation);
+    for (const plan::Precision precision : {plan::Precision::fp32, plan::Precision::bf16}) {
+      Trained trained(test::every_block(activation), precision);
+      expect_peaks_as_planned(trained, workload_of(precision, 320, 320, 2), half_a_percent);
+    }
   }
 }
 

@@ -155,7 +155,7 @@ class RecoveryIn : public RecoveryTest, public ::testing::WithParamInterface<con
   }
 };
 INSTANTIATE_TEST_SUITE_P(Phases, RecoveryIn, ::testing::Values("forward", "loss", "backward", "optimizer"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& tested) { return std::string(tested.param); });
 
 TEST_P(RecoveryIn, LeavesNoTrace) {
   expect_no_trace(options(), {{0, 0}, {3, 3}, {7, 7}});
@@ -183,23 +183,27 @@ TEST_F(RecoveryTest, NamesTheLayerThatAsked) {
   EXPECT_EQ(report.at("shape")[0], 2) << "pictures of the group";
 }
 
-// The gradients of a step that an earlier attempt began are in its checkpoint.
+// The gradients of a step that an earlier attempt began are in its checkpoint. This step takes iterations 7
+// to 11, all of one epoch, so that what was gathered before the stop counts.
 TEST_F(RecoveryTest, AfterAResumeInsideAStepLeavesNoTrace) {
   config::TrainOptions whole = accumulating_options();
-  whole.epochs = 20;
-  whole.max_iterations = 36;
+  whole.max_iterations = 12;
   const RecordedRun plain = record_run(whole, 1);
-  for (const char* phase : {"forward", "backward", "optimizer"}) {
-    SCOPED_TRACE(phase);
+  ASSERT_EQ(plain.state.last_step_iteration, 11);
+  for (const auto& [phase, iteration] :
+       {std::pair{"forward", 9}, {"backward", 9}, {"backward", 10}, {"optimizer", 11}}) {
+    SCOPED_TRACE(cat(phase, ", iteration ", iteration));
     const test::TemporaryFolder folder;
     const run::RunDirectory directory = run::create_run_directory(folder.path(), "exp", false);
-    const RecordedRun stopped = record_run(whole, 1, directory, "", 26);
+    const RecordedRun stopped = record_run(whole, 1, directory, "", 8);
     ASSERT_EQ(stopped.exit_code, ExitCode::state_saved);
-    ASSERT_LT(stopped.state.last_step_iteration, 26) << "the step is unfinished";
-    const config::TrainOptions resuming = with_shortage(whole, plain, cat("0:", phase, ":27:4096"));
+    ASSERT_EQ(stopped.rows.rbegin()->first, 8);
+    ASSERT_EQ(stopped.state.last_step_iteration, 6) << "two iterations of the step are done";
+    const config::TrainOptions resuming =
+        with_shortage(whole, plain, cat("0:", phase, ":", iteration, ":4096"));
     const RecordedRun resumed = record_run(resuming, 1, directory, directory.weights_last().string());
     EXPECT_EQ(resumed.memory_reports.size(), 1u);
-    EXPECT_THAT(shortages_of(resumed), Contains(HasSubstr("replaying from iteration 27")))
+    EXPECT_THAT(shortages_of(resumed), Contains(HasSubstr("replaying from iteration 9")))
         << "not from before the attempt";
     expect_equal_runs(resumed, plain);
   }

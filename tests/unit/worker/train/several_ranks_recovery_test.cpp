@@ -85,7 +85,7 @@ class SeveralRanksRecovery : public ::testing::Test {
           before.take(*training);
           disturb(*training);
           const std::vector<GroupBatch> groups = {
-              {.group_index = rank, .pictures = {2 * rank, 2 * rank + 1}}};
+              {.group_index = rank, .pictures = {2 * rank, 2 * rank + 1}, .images = {}, .targets = {}}};
           answers[static_cast<size_t>(rank)].line =
               answer_shortage(*training, before, result_of(rank, who_ran_out), groups);
         } catch (...) {
