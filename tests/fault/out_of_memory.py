@@ -31,6 +31,11 @@ def memory_reports(folder):
     return [json.loads(file.read_text()) for file in sorted((folder / "failures").glob("*.memory-*.json"))]
 
 
+def state_of(plan):
+    terms = plan["ranks"][0]["terms"]
+    return sum(terms[term] for term in ("parameters", "gradients", "optimizer", "ema", "buffers"))
+
+
 class OutOfMemoryTest(product.ProductTest):
     def train(self, *words, code=0, ranks=2):
         process = product.run(mpirun(ranks, *RUN, *words), self.folder)
@@ -66,6 +71,9 @@ class OutOfMemoryTest(product.ProductTest):
         report, = memory_reports(run)
         self.assertEqual((report["rank"], report["phase"]), (1, phase))
         self.assertIn(f"rank 1 ran out of memory in {phase}", process.stdout + process.stderr)
+        self.assertLess(report["excess_bytes"], 2**16, "the failed step leaves nothing behind")
+        later = [row["ranks"][1]["allocated_bytes"] for row in product.iterations(run)[iteration:]]
+        self.assertLess(max(later), state_of(plan) + 2**20, "and what is given up stays given up")
         return report, run
 
     def test_out_of_memory_in_forward(self):
@@ -83,6 +91,16 @@ class OutOfMemoryTest(product.ProductTest):
     def test_out_of_memory_in_backward(self):
         report, _ = self.shortage("backward", lambda plan: 4096)
         self.assertTrue(report["piece"].startswith("model."))
+
+    def test_out_of_memory_in_backward_on_one_rank(self):
+        words = ["--name", "plain"]
+        _, run = self.train(*words, ranks=1)
+        plan = plans(run.parent / "plain")[0]
+        budget = int(1.02 * plan["ranks"][0]["peak_bytes"]["allocator"]) + 2**20
+        _, again = self.train("--device-memory", budget, "--inject-shortage", "0:backward:1:4096", ranks=1)
+        self.assertEqual(product.losses(again), product.losses(run.parent / "plain"))
+        report, = memory_reports(again)
+        self.assertLess(report["excess_bytes"], 2**16)
 
     def test_out_of_memory_in_the_optimizer(self):
         self.shortage("optimizer", lambda plan: 0)

@@ -227,11 +227,15 @@ std::unique_ptr<Training> assemble(const protocol::Start& start, Placement place
     resume(t, start.resume_checkpoint);
     t.anchors = model::grid_anchors(*t.model);
   } else if (t.is_leader() && (t.attempt > 0 || t.options.resume)) {
-    // A run that ended before its first checkpoint begins again: what it wrote is of iterations that come again.
+    // A run that ended before its first checkpoint begins again: what it wrote is of iterations that come
+    // again.
     telemetry::cut_results(t.run.results_csv(), 0);
     telemetry::cut_metrics(t.run.metrics_jsonl(), 0);
   }
   compare_ranks(t);
+  if (t.is_leader()) {
+    record_plan(t);
+  }
   return training;
 }
 

@@ -44,15 +44,21 @@ json own_device(const Training& t) {
           {"card", t.device_name},
           {"uuid", t.device_uuid},
           {"host", host_name()},
+          {"threads", t.threads},
           {"memory_bytes", t.device_bytes}};
 }
 
-// The devices of all ranks, in rank order. Collective.
-std::vector<plan::Device> all_devices(Training& t) {
+// What all ranks plan for, in rank order. Collective.
+struct Hardware {
+  std::vector<plan::Device> devices;
+  int threads = 1;  // the most of a rank: all have to come to the same plan
+};
+Hardware all_hardware(Training& t) {
   const std::vector<std::string> texts =
       comm::all_gather_strings(*t.communicator, own_device(t).dump(), Deadline::after(peer_patience));
   const plan::CardCatalogue catalogue = plan::read_shipped_cards();
-  std::vector<plan::Device> devices;
+  Hardware hardware;
+  std::vector<plan::Device>& devices = hardware.devices;
   t.hosts.clear();
   for (const std::string& text : texts) {
     const json document = json::parse(text);
@@ -67,6 +73,7 @@ std::vector<plan::Device> all_devices(Training& t) {
     } else {
       device.card = "cpu";
     }
+    hardware.threads = std::max(hardware.threads, document.at("threads").get<int>());
     devices.push_back(device);
     t.hosts.push_back(document.at("host").get<std::string>());
   }
@@ -75,7 +82,7 @@ std::vector<plan::Device> all_devices(Training& t) {
     asked.push_back(budget.count);
   }
   plan::set_budgets(devices, asked, t.options.memory_reserve);
-  return devices;
+  return hardware;
 }
 
 plan::RecomputeChoice recompute_choice(const std::string& text) {
@@ -106,8 +113,7 @@ int round_up(int value, int multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-plan::Request request_of(const Training& t, const model_spec::ModelSpec& spec,
-                         std::vector<plan::Device> devices) {
+plan::Request request_of(const Training& t, const model_spec::ModelSpec& spec, Hardware hardware) {
   plan::Request request;
   request.spec = &spec;
   plan::Workload& w = request.workload;
@@ -116,7 +122,7 @@ plan::Request request_of(const Training& t, const model_spec::ModelSpec& spec,
   w.height_px = w.width_px = plan::largest_training_side(spec, t.imgsz_px, t.options.multi_scale);
   w.optimizer_state_count = t.options.optimizer == "SGD" ? 1 : 2;
   w.world_size = t.world_size;
-  w.threads = t.threads;
+  w.threads = hardware.threads;
   w.frozen = optim::frozen_layers(t.options.freeze, spec.layers.size());
   w.freezes_bn = t.options.freeze_bn;
   w.validation_height_px = w.validation_width_px = plan::largest_validation_side(spec, t.imgsz_px);
@@ -138,7 +144,7 @@ plan::Request request_of(const Training& t, const model_spec::ModelSpec& spec,
   request.shard = t.options.shard;
   request.recompute = recompute_choice(t.options.recompute);
   request.may_lower_bn_group = t.options.allow_recipe_change;
-  request.devices = std::move(devices);
+  request.devices = std::move(hardware.devices);
   return request;
 }
 
@@ -177,7 +183,7 @@ void settle_batch(Training& t, const model_spec::ModelSpec& spec) {
   if (t.options.global_batch != -1) {
     return;
   }
-  const plan::Plan plan = plan::make_plan(request_of(t, spec, all_devices(t)));
+  const plan::Plan plan = plan::make_plan(request_of(t, spec, all_hardware(t)));
   if (plan.max_global_batch < 1) {
     refuse(plan, "--batch-size -1: not even one picture a rank fits");
   }
@@ -193,7 +199,7 @@ void settle_batch(Training& t, const model_spec::ModelSpec& spec) {
 }
 
 void make_plan(Training& t, const model_spec::ModelSpec& spec) {
-  t.plan_request = request_of(t, spec, all_devices(t));
+  t.plan_request = request_of(t, spec, all_hardware(t));
   const plan::Plan plan = plan::make_plan(t.plan_request);
   if (t.is_leader()) {
     log::info(start_text(t.plan_request, plan, t.options.verbose));
@@ -229,10 +235,13 @@ void take_plan(Training& t, const plan::Plan& plan) {
   t.shard = !t.options.shard.empty() ? t.options.shard : is_even ? std::vector<int>() : plan::shard_of(plan);
   if (plan.bn_group != t.options.bn_group) {
     t.options.bn_group = plan.bn_group;
+    if (t.is_leader()) {
+      run::set_options(t.run, {{"bn_group", plan.bn_group}});  // a resumed run keeps it
+    }
   }
-  if (!t.is_leader()) {
-    return;
-  }
+}
+
+void record_plan(const Training& t) {
   json document = {{"schema", 1}, {"plans", json::array()}};
   std::error_code ignored;
   if (std::filesystem::exists(t.run.plan_json(), ignored)) {
@@ -243,7 +252,7 @@ void take_plan(Training& t, const plan::Plan& plan) {
   }
   document["plans"].push_back({{"attempt", t.attempt},
                                {"since_iteration", t.iteration()},
-                               {"plan", plan::plan_json(t.plan_request, plan)}});
+                               {"plan", plan::plan_json(t.plan_request, t.plan)}});
   write_file_atomically(t.run.plan_json(),
                         document.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
 }

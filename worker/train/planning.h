@@ -19,9 +19,10 @@ void settle_batch(Training& training, const model_spec::ModelSpec& spec);
 // --ignore-plan.
 void make_plan(Training& training, const model_spec::ModelSpec& spec);
 
-// Puts a plan in force on this rank; rank 0 adds it to plan.json. Not collective: all ranks call it with the
-// same.
+// Puts a plan in force on this rank. Not collective: all ranks call it with the same.
 void take_plan(Training& training, const plan::Plan& plan);
+// Adds the plan in force to plan.json, from the next iteration on. Rank 0 alone.
+void record_plan(const Training& training);
 
 nlohmann::json terms_json(const plan::Terms& terms);
 std::string precision_name(const Training& training);

@@ -141,7 +141,12 @@ std::string headline(const json& memory) {
 }
 
 void write_report(Training& t, const json& memory) {
-  const auto file = t.run.memory_report(t.attempt, t.rank, t.shortage_count++);
+  // A resumed run counts from 0 again, and keeps what lies there.
+  std::error_code ignored;
+  while (std::filesystem::exists(t.run.memory_report(t.attempt, t.rank, t.shortage_count), ignored)) {
+    ++t.shortage_count;
+  }
+  const auto file = t.run.memory_report(t.attempt, t.rank, t.shortage_count);
   try {
     std::filesystem::create_directories(file.parent_path());
     json document = memory;
@@ -246,6 +251,9 @@ std::string answer_shortage(Training& t, const StepSnapshot& before, const Itera
     comm::all_reduce_max(*t.communicator, std::span<int64_t>(never), Deadline::after(end_patience));
   }
   take_plan(t, *next);
+  if (t.is_leader()) {
+    record_plan(t);
+  }
   return cat(headline(memory), "; new plan: ", t.plan.summary, "; replaying from iteration ", t.iteration());
 }
 

@@ -5,6 +5,8 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/upsample_bilinear2d.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 
 #include <chrono>
@@ -109,6 +111,15 @@ double update_parameters(Training& t, const IterationPlan& plan) {
   return norm;
 }
 
+// The autograd engine leaves what a failed backward had still to do in this thread's queue, and with it all
+// that the graph keeps, until another backward looks there: here is one.
+void clear_backward_queue() {
+  const memory::KindScope not_of_the_budget(memory::Kind::host);
+  const at::AutoGradMode recording(true);
+  const at::Tensor leaf = at::zeros({}, at::kFloat).requires_grad_(true);
+  (leaf + leaf).backward();
+}
+
 // Forward, loss and backward of one group. Returns its row of the exchange.
 std::vector<double> run_group(Training& t, const IterationPlan& plan, const GroupBatch& group,
                               Assignment& assignment, size_t index, bool is_last) {
@@ -182,6 +193,7 @@ IterationResult run_iteration(Training& t, const IterationPlan& plan, const std:
     t.injected->enter(memory::Phase::optimizer, t.iteration());
     room_for_update = at::empty({update_bytes(t)}, at::TensorOptions().dtype(at::kByte).device(t.device));
   } catch (const c10::OutOfMemoryError&) {
+    clear_backward_queue();
     result.shortage = memory::take_shortage();
     check(result.shortage.has_value(), "who runs out of memory leaves word of it");
   }
