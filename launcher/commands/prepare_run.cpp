@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "common/base/bytes.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
@@ -54,6 +55,14 @@ void check_shard(const TrainOptions& o, int world_size) {
   if (!o.shard.empty() && static_cast<int>(o.shard.size()) != world_size) {
     throw UsageError(cat("--shard is for ", o.shard.size(), " ranks, but there are ", world_size),
                      "Give one number a rank, or leave it out for even shards.");
+  }
+}
+
+void check_budgets(const TrainOptions& o, int world_size) {
+  const size_t count = parse_bytes_list(o.device_memory, "--device-memory").size();
+  if (count != 1 && count != static_cast<size_t>(world_size)) {
+    throw UsageError(cat("--device-memory is for ", count, " ranks, but there are ", world_size),
+                     "Give one for all, or one for each.");
   }
 }
 
@@ -126,6 +135,7 @@ config::TrainOptions resolve_fresh(const cli::TrainCommandLine& line, int world_
   }
   resolve_paths(o);
   check_shard(o, world_size);
+  check_budgets(o, world_size);
   check_files(o);
   o.ranks = world_size;
   // With a batch of -1 the workers settle both.
@@ -195,6 +205,7 @@ config::TrainOptions resolve_resumed(const config::TrainOptions& stored, const c
                      "Leave it out to go on as the run began, or start a new run without --resume.");
   }
   check_shard(asked, world_size);
+  check_budgets(asked, world_size);
   return asked;
 }
 

@@ -109,6 +109,15 @@ class OutOfMemoryTest(product.ProductTest):
         report, _ = self.shortage("validation", lambda plan: 2**20)
         self.assertGreater(report["validation_pictures"], 1)
 
+    def test_out_of_memory_in_validation_of_rank_0_is_an_event(self):
+        _, plan = self.plain()
+        budget = int(1.02 * max(rank["peak_bytes"]["allocator"] for rank in plan["ranks"])) + 2**20
+        _, run = self.train("--device-memory", budget, "--inject-shortage", "0:validation:1:1MiB")
+        events = [row["event"] for row in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+                  if row["type"] == "event"]
+        self.assertEqual(events.count("out_of_memory"), len(memory_reports(run)))
+        self.assertTrue(memory_reports(run))
+
     def test_a_shortage_that_lasts_is_planned_around(self):
         losses, plan = self.plain()
         need = max(rank["peak_bytes"]["allocator"] for rank in plan["ranks"])
@@ -116,6 +125,11 @@ class OutOfMemoryTest(product.ProductTest):
         _, run = self.train("--device-memory", need + 2**20, "--inject-shortage", f"1:reserve:1:{lost}")
         self.assertEqual(product.losses(run), losses)
         self.assertTrue(memory_reports(run))
+
+    def test_budgets_for_another_number_of_ranks_are_refused(self):
+        process, _ = self.train("--device-memory", "1GiB,1GiB,1GiB", code=64)
+        self.assertIn("--device-memory is for 3 ranks, but there are 2", process.stdout + process.stderr)
+        self.assertFalse((self.folder / "runs").exists())
 
     def test_when_nothing_fits_the_plan_says_what_would(self):
         process, _ = self.train("--device-memory", "20MiB", code=OUT_OF_MEMORY)

@@ -299,6 +299,10 @@ ValidationReport validate_within_memory(Session& s, const model::Model& model) {
   job.on_shortage = [&s, &t](int pictures) {
     std::string line;
     const int fewer = answer_validation_shortage(t, pictures, line);
+    if (s.metrics) {
+      record_event(s, "out_of_memory", line);
+      return fewer;
+    }
     protocol::Progress progress;
     progress.epoch = t.state.epoch;
     progress.iteration = t.iteration();
