@@ -75,11 +75,12 @@ void save_last(Session& s, bool with_gradients) {
   Training& t = s.t;
   const memory::PhaseScope phase(memory::Phase::checkpoint);
   t.state.seconds = s.seconds_before + seconds_since(s.start);
-  save(t, t.run.weights_last(), with_gradients);
-  s.last_checkpoint = Clock::now();
+  // Rows first: those after the checkpoint are cut off on resume, those before it would be missing for good.
   if (s.metrics) {
     s.metrics->flush();
   }
+  save(t, t.run.weights_last(), with_gradients);
+  s.last_checkpoint = Clock::now();
 }
 
 bool step_checkpoint_due(const Session& s) {
