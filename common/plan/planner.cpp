@@ -187,4 +187,11 @@ int largest_group(const Request& request) {
   return largest_group(request, Estimator{});
 }
 
+RecomputeChoice recompute_choice(const std::string& text) {
+  return text == "none"          ? RecomputeChoice::none
+         : text == "activations" ? RecomputeChoice::activations
+         : text == "blocks"      ? RecomputeChoice::blocks
+                                 : RecomputeChoice::automatic;
+}
+
 }  // namespace yolodist::plan

@@ -31,6 +31,8 @@ struct Device {
 };
 
 enum class RecomputeChoice { automatic, none, activations, blocks };
+// Of "auto", "none", "activations", "blocks".
+RecomputeChoice recompute_choice(const std::string& text);
 
 // The recipe and where it is to run. `workload` holds what is the same for all ranks and plans: precision,
 // sides, matches of the densest picture group for `bn_group` (scaled by the planner when it changes K),

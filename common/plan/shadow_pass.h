@@ -12,17 +12,12 @@
 
 #include "common/model_spec/operations.h"
 #include "common/plan/cpu_workspace.h"
+#include "common/plan/granule.h"
 #include "common/plan/memory_model.h"
 
 // A pass without numbers: the worker's forward and backward as allocations alone. Tensors are counted as
 // LibTorch counts them, by reference, so what is alive at any moment follows from the same rules.
 namespace yolodist::plan {
-
-// As the worker's counting allocator and CUDA's caching allocator.
-constexpr int64_t granule_bytes = 512;
-constexpr int64_t rounded(int64_t bytes) {
-  return (bytes + granule_bytes - 1) / granule_bytes * granule_bytes;
-}
 
 enum class Term { input, activations, precision_copies, buffers, loss, transient };
 constexpr size_t term_count = 6;

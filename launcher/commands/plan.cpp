@@ -116,7 +116,7 @@ plan::Request request_of(const cli::PlanOptions& o, const model_spec::ModelSpec&
   request.accumulate = o.accumulate;
   request.validation_batch = o.val_batch;
   request.shard = o.shard;
-  request.recompute = recompute_choice(o.recompute);
+  request.recompute = plan::recompute_choice(o.recompute);
   request.may_lower_bn_group = o.allow_recipe_change;
   request.devices = devices;
   return request;
@@ -128,13 +128,6 @@ int most_plain(plan::Request request) {
 }
 
 }  // namespace
-
-plan::RecomputeChoice recompute_choice(const std::string& text) {
-  return text == "none"          ? plan::RecomputeChoice::none
-         : text == "activations" ? plan::RecomputeChoice::activations
-         : text == "blocks"      ? plan::RecomputeChoice::blocks
-                                 : plan::RecomputeChoice::automatic;
-}
 
 plan::Device planned_device(const plan::CardCatalogue& catalogue, const device::CudaDevice& device,
                             Precision precision) {

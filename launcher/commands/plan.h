@@ -18,7 +18,4 @@ int plan(const std::vector<std::string>& words);
 plan::Device planned_device(const plan::CardCatalogue& catalogue, const device::CudaDevice& device,
                             plan::Precision precision);
 
-// "auto", "none", "activations", "blocks".
-plan::RecomputeChoice recompute_choice(const std::string& text);
-
 }  // namespace yolodist::commands

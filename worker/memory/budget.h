@@ -7,15 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "common/plan/granule.h"
 #include "worker/memory/mark.h"
 
 namespace yolodist::memory {
 
-// Sizes are rounded up to this, as CUDA's caching allocator does, so that plans for both are one.
-inline constexpr int64_t granule_bytes = 512;
-constexpr int64_t rounded(int64_t bytes) {
-  return (bytes + granule_bytes - 1) / granule_bytes * granule_bytes;
-}
+using plan::granule_bytes;
+using plan::rounded;
 
 // Makes LibTorch take its CPU memory from an allocator that counts: once a process, before the first tensor;
 // further calls do nothing. What is allocated under Kind::host (staging of pictures, checkpoints) is counted

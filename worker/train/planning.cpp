@@ -85,13 +85,6 @@ Hardware all_hardware(Training& t) {
   return hardware;
 }
 
-plan::RecomputeChoice recompute_choice(const std::string& text) {
-  return text == "none"          ? plan::RecomputeChoice::none
-         : text == "activations" ? plan::RecomputeChoice::activations
-         : text == "blocks"      ? plan::RecomputeChoice::blocks
-                                 : plan::RecomputeChoice::automatic;
-}
-
 // Of what a mosaic of the densest pictures can hold.
 int64_t densest_matches(const Training& t, const model_spec::ModelSpec& spec) {
   constexpr size_t mosaic_pictures = 4;
@@ -142,7 +135,7 @@ plan::Request request_of(const Training& t, const model_spec::ModelSpec& spec, H
   request.accumulate = t.options.accumulate;
   request.validation_batch = t.options.val_batch;
   request.shard = t.options.shard;
-  request.recompute = recompute_choice(t.options.recompute);
+  request.recompute = plan::recompute_choice(t.options.recompute);
   request.may_lower_bn_group = t.options.allow_recipe_change;
   request.devices = std::move(hardware.devices);
   return request;

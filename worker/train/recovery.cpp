@@ -3,8 +3,6 @@
 #include "worker/train/recovery.h"
 
 #include <c10/core/GradMode.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -26,12 +24,6 @@ using Role = model_spec::StateEntry::Role;
 
 constexpr std::chrono::seconds end_patience{60};
 constexpr size_t most_holders = 12;
-
-std::string host_name() {
-  char host[256] = "";
-  ::gethostname(host, sizeof host - 1);
-  return host;
-}
 
 json holders_of(const Training& t, const memory::Shortage& shortage) {
   json holders = json::array();
@@ -100,7 +92,7 @@ json describe(const Training& t, const memory::Shortage& shortage, const std::ve
   }
   memory["remedies"] = remedies_of(t.plan, own.estimate.allocator_bytes);
   memory["rank"] = t.rank;
-  memory["host"] = host_name();
+  memory["host"] = t.hosts.at(static_cast<size_t>(t.rank));
   // Held although no iteration runs: what the plan does not know of.
   memory["excess_bytes"] =
       std::max<int64_t>(0, memory::read(t.device).current_bytes - own.estimate.state_bytes);
