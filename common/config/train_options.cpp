@@ -49,6 +49,8 @@ void visit_execution(Options& o, Visit&& visit) {
   visit("patience", o.patience);
   visit("save_period", o.save_period);
   visit("checkpoint_every_steps", o.checkpoint_every_steps);
+  visit("checkpoint_every_minutes", o.checkpoint_every_minutes);
+  visit("max_checkpoint_failures", o.max_checkpoint_failures);
   visit("resume", o.resume);
   visit("resume_from", o.resume_from);
   visit("device", o.device);
@@ -60,6 +62,8 @@ void visit_execution(Options& o, Visit&& visit) {
   visit("cache", o.cache);
   visit("cache_dir", o.cache_dir);
   visit("max_restarts", o.max_restarts);
+  visit("time_limit", o.time_limit);
+  visit("stop_signal", o.stop_signal);
   visit("max_steps", o.max_steps);
   visit("max_iterations", o.max_iterations);
   visit("device_memory", o.device_memory);

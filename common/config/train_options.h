@@ -48,21 +48,25 @@ struct TrainOptions : ExecutionOptions {
   bool no_save = false;  // only the final epoch is saved
   bool no_val = false;   // only the final epoch is validated
   bool no_plots = false;
-  int patience = 100;              // epochs without improvement; 0 = never stop
-  int save_period = -1;            // keep epochN.pt every so many epochs; < 1 = off
-  int checkpoint_every_steps = 0;  // 0 = each epoch and each 10 minutes
+  int patience = 100;                   // epochs without improvement; 0 = never stop
+  int save_period = -1;                 // keep epochN.pt every so many epochs; < 1 = off
+  int checkpoint_every_steps = 0;       // 0 = by time
+  double checkpoint_every_minutes = 0;  // 0 = each epoch and each 10 minutes
+  int max_checkpoint_failures = 3;      // checkpoints in a row that cannot be written before the run gives up
   bool resume = false;
-  std::string resume_from;  // a run directory or checkpoint; "" = the newest
+  std::string resume_from;  // a run directory or checkpoint; "" = the newest; "auto" = of the same lineage
 
   // How it is executed, with ExecutionOptions; may change on resume and never changes the result beyond
   // rounding.
-  std::vector<int> shard;  // pictures of the global batch for each rank; empty = even
-  int val_batch = 0;       // pictures a validation group; 0 = 2 x batch in training
-  std::string cache;       // "", ram, disk
-  std::string cache_dir;   // "" = /dev/shm for ram, else $SLURM_TMPDIR, $TMPDIR or /tmp
-  int max_restarts = 3;    // of all workers after a failure, without a new checkpoint in between; 0 = never
-  int max_steps = 0;       // stop with a checkpoint after so many optimizer steps since the run's start
-  int max_iterations = 0;  // likewise, in iterations
+  std::vector<int> shard;   // pictures of the global batch for each rank; empty = even
+  int val_batch = 0;        // pictures a validation group; 0 = 2 x batch in training
+  std::string cache;        // "", ram, disk
+  std::string cache_dir;    // "" = /dev/shm for ram, else $SLURM_TMPDIR, $TMPDIR or /tmp
+  int max_restarts = 3;     // of all workers after a failure, without a new checkpoint in between; 0 = never
+  std::string time_limit;   // of this start: save and stop before it is over; as SLURM's, see parse_duration
+  std::string stop_signal;  // asks to save and stop beside SIGINT, SIGTERM, SIGUSR1, SIGUSR2: "SIGHUP"
+  int max_steps = 0;        // stop with a checkpoint after so many optimizer steps since the run's start
+  int max_iterations = 0;   // likewise, in iterations
   // Budget of each device, or one for each rank: "16GiB", "24GiB,8GiB"; "0" = the whole card, on the CPU
   // none.
   std::string device_memory = "0";

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/run/run_directory.h"
 
-#include <sys/random.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -181,25 +180,6 @@ RunDirectory find_run(const fs::path& path, const fs::path& project, const std::
   throw DataError(
       cat("cannot ", purpose, " ", place.string(), ": it is not in the weights folder of a run"),
       purpose == "resume" ? "To start a new run from its weights, use --weights." : "Name a run directory.");
-}
-
-std::string claim_run(const RunDirectory& run) {
-  uint64_t random[2];
-  if (::getrandom(random, sizeof random, 0) != static_cast<ssize_t>(sizeof random)) {
-    throw StorageError(cat("cannot draw a run token: ", errno_text(errno)));
-  }
-  const std::string token = printf_string("%016llx%016llx", static_cast<unsigned long long>(random[0]),
-                                          static_cast<unsigned long long>(random[1]));
-  write_file_atomically(run.token_file(), token + "\n");
-  return token;
-}
-
-bool still_ours(const RunDirectory& run, const std::string& token) {
-  try {
-    return trimmed(read_file(run.token_file())) == token;
-  } catch (const DataError&) {
-    return false;
-  }
 }
 
 void write_run_yaml(const RunDirectory& run, const nlohmann::ordered_json& document) {

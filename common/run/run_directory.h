@@ -19,6 +19,7 @@ struct RunDirectory {
   std::filesystem::path results_csv() const { return root / "results.csv"; }
   std::filesystem::path metrics_jsonl() const { return root / "metrics.jsonl"; }
   std::filesystem::path token_file() const { return root / ".token"; }
+  std::filesystem::path owner_file() const { return root / ".owner"; }
 
   std::filesystem::path weights_folder() const { return root / "weights"; }
   std::filesystem::path weights_last() const { return weights_folder() / "last.pt"; }
@@ -53,12 +54,6 @@ RunDirectory find_run_to_resume(const std::filesystem::path& path, const std::fi
 // The same for another purpose, which its errors name: "there is no run to watch under …".
 RunDirectory find_run(const std::filesystem::path& path, const std::filesystem::path& project,
                       const std::string& purpose);
-
-// Fencing: a job that takes over a run writes a random token; a stale job of the same run sees that the token
-// is no longer its own and must not write any more. claim_run throws StorageError. still_ours is false when
-// the token cannot be read.
-std::string claim_run(const RunDirectory& run);
-bool still_ours(const RunDirectory& run, const std::string& token);
 
 // run.yaml: `document` after a first line `schema: 1`. Written whole or not at all; throws StorageError.
 void write_run_yaml(const RunDirectory& run, const nlohmann::ordered_json& document);

@@ -3,10 +3,13 @@
 #include "launcher/cli/train_command_line.h"
 
 #include <algorithm>
+#include <chrono>
 #include <sstream>
 
 #include "common/base/bytes.h"
+#include "common/base/duration.h"
 #include "common/base/error.h"
+#include "common/base/signal_names.h"
 #include "common/base/text.h"
 #include "launcher/cli/description.h"
 #include "launcher/cli/memory_options.h"
@@ -22,10 +25,24 @@ using config::TrainOptions;
 // The sample run: small enough for minutes on two cores, large enough to be the real thing.
 constexpr int sample_epochs = 3, sample_batch = 4, sample_imgsz_px = 1280;
 
+// "500" = steps; "10min" = a time.
+void read_checkpoint_interval(const std::string& text, TrainOptions& o) {
+  const bool is_time = text.find_first_not_of("0123456789") != std::string::npos;
+  if (is_time) {
+    const std::chrono::seconds interval = parse_duration(text, "--checkpoint-every");
+    require(interval.count() > 0, "checkpoint-every", text, "a number of steps or a time such as 10min");
+    o.checkpoint_every_minutes = static_cast<double>(interval.count()) / 60;
+    return;
+  }
+  o.checkpoint_every_steps =
+      whole_number("checkpoint-every", text, 0, "a number of steps, or a time such as 10min");
+}
+
 void read_texts(const TrainTexts& t, TrainOptions& o) {
   o.bn_group = automatic_or_number("bn-group", t.bn_group);
   o.accumulate = automatic_or_number("accumulate", t.accumulate);
   o.shard = shard_of_text(t.shard);
+  read_checkpoint_interval(t.checkpoint_every, o);
   o.imgsz_px = side_px(t.imgsz);
   checked_memory(o.device_memory, o.memory_reserve, o.recompute);
   o.augment = !t.no_augment;
@@ -68,21 +85,33 @@ void check_ranges(TrainOptions& o) {
   }
   require_at_least("seed", o.seed, int64_t{0});
   require_at_least("patience", o.patience, 0);
-  require_at_least("checkpoint-every", o.checkpoint_every_steps, 0);
+  require_at_least("max-checkpoint-failures", o.max_checkpoint_failures, 1);
   check_execution(o);
   require_at_least("val-batch", o.val_batch, 0);
   require_at_least("max-restarts", o.max_restarts, 0);
   require_at_least("max-steps", o.max_steps, 0);
   require_at_least("max-iterations", o.max_iterations, 0);
+  if (!o.time_limit.empty()) {
+    require(parse_duration(o.time_limit, "--time-limit").count() > 0, "time-limit", o.time_limit,
+            "more than nothing");
+  }
+  if (!o.stop_signal.empty()) {
+    stop_signal_number(o.stop_signal);
+  }
   check_precision(o.precision);
   check_shortage(o.inject_shortage);
   o.optimizer = optimizer_name(o.optimizer);
 }
 
+// Or may do so, if --resume auto finds no run.
+bool starts_afresh(const TrainOptions& o) {
+  return !o.resume || o.resume_from == "auto";
+}
+
 void fill_sample(TrainCommandLine& line) {
   const auto is_given = [&](const char* name) { return line.given.contains(name); };
   TrainOptions& o = line.options;
-  line.is_sample = !is_given("data") && !o.resume;
+  line.is_sample = !is_given("data") && starts_afresh(o);
   if (!line.is_sample || is_given("cfg") || !o.weights.empty()) {
     return;
   }
@@ -119,13 +148,9 @@ TrainCommandLine parse_train(const std::vector<std::string>& words) {
     o.cache = texts.cache.empty() ? "ram" : texts.cache;
     require(o.cache == "ram" || o.cache == "disk", "cache", cat("'", o.cache, "'"), "ram or disk");
   }
-  if (o.resume_from == "auto") {
-    throw UsageError("--resume auto is not supported yet",
-                     "Name the run directory, or leave the value out for the newest.");
-  }
   fill_sample(line);
   check_ranges(o);
-  if (!o.resume && o.weights.empty() && o.cfg.empty()) {
+  if (starts_afresh(o) && o.weights.empty() && o.cfg.empty()) {
     throw UsageError("neither --weights nor --cfg says which model to train",
                      "From scratch: --cfg yolov5n. From a checkpoint: --weights FILE.");
   }

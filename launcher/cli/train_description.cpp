@@ -53,10 +53,13 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
   add(output, "patience", value(o.patience, "N"),
       "epochs without improvement before stopping; 0 = never stop");
   add(output, "save-period", value(o.save_period, "N"), "keep epochK.pt every so many epochs; below 1 = off");
-  add(output, "checkpoint-every", value(o.checkpoint_every_steps, "STEPS"),
-      "0 = each epoch and each 10 minutes");
-  add(output, "resume", po::value<std::string>(&t.resume)->value_name("[PATH]"),
-      "go on with a run directory or checkpoint; without a value, the newest run under --project");
+  add(output, "checkpoint-every", text(t.checkpoint_every, "STEPS|10min"),
+      "optimizer steps, or a time; 0 = each epoch and each 10 minutes");
+  add(output, "max-checkpoint-failures", value(o.max_checkpoint_failures, "N"),
+      "checkpoints in a row that cannot be written before the run ends; training goes on until then");
+  add(output, "resume", po::value<std::string>(&t.resume)->value_name("[PATH|auto]"),
+      "go on with a run directory or checkpoint; without a value, the newest run under --project; auto = "
+      "the run of this --name or SLURM job, or a new one");
   add(output, "verbose", flag(o.verbose), "say more");
 
   po::options_description execution = describe_execution(o);
@@ -70,6 +73,10 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
   add(execution, "val-batch", value(o.val_batch, "N"), "pictures a validation group; 0 = twice the batch");
   add(execution, "max-restarts", value(o.max_restarts, "N"),
       "starts of all workers from the last checkpoint after a failure, without a new checkpoint in between");
+  add(execution, "time-limit", text(o.time_limit, "[D-]HH:MM:SS|90min"),
+      "save and stop before this much time is over; '' = until SLURM's limit, if there is one");
+  add(execution, "stop-signal", text(o.stop_signal, "NAME"),
+      "another signal that asks to save and stop, beside SIGINT, SIGTERM, SIGUSR1 and SIGUSR2");
   add(execution, "max-steps", value(o.max_steps, "N"),
       "save and stop after so many optimizer steps of the run; 0 = off");
   add(execution, "max-iterations", value(o.max_iterations, "N"),

@@ -14,6 +14,7 @@ namespace yolodist::cli {
 // Options whose text on the command line is not yet their value.
 struct TrainTexts {
   std::string bn_group = "auto", accumulate = "auto", shard = "auto", imgsz = "640";
+  std::string checkpoint_every = "0";
   std::string resume;
   std::string cache;
   bool no_augment = false, help = false, version = false;

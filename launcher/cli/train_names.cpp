@@ -30,7 +30,6 @@ const std::vector<RefusedOption>& refused_train_options() {
       // Ours, later.
       {"shard-optimizer", " yet. If memory is short: --recompute, --bn-group."},
       {"pipeline", " yet. If memory is short: --recompute, --bn-group."},
-      {"stop-signal", " yet. SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 all ask to save and stop."},
       {"teacher", " yet. Train without distillation."},
       {"sparsity", " yet. Train without pruning."},
       {"prune-ratio", " yet. Train without pruning."},

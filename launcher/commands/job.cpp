@@ -7,7 +7,9 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "common/base/duration.h"
 #include "common/base/log.h"
+#include "common/base/signal_names.h"
 #include "common/base/text.h"
 #include "common/run/run_directory.h"
 #include "launcher/cli/version.h"
@@ -62,6 +64,28 @@ int ranks_to_start(const Job& job, const DeviceSituation& situation) {
   return ranks;
 }
 
+std::optional<supervise::TimeLimit> time_limit_of(const Job& job,
+                                                  supervise::TimeLimit::Clock::time_point start) {
+  const std::chrono::seconds limit =
+      job.time_limit.empty() ? 0s : parse_duration(job.time_limit, "--time-limit");
+  return supervise::time_limit_of(limit, start, variable);
+}
+
+// How to end the job without losing anything, where that is not plain.
+void print_stopping(const mpi::LaunchEnvironment& environment,
+                    const std::optional<supervise::TimeLimit>& limit, const protocol::Start& run) {
+  if (limit) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::seconds>(limit->end() - supervise::TimeLimit::Clock::now());
+    log::info(cat("saves and stops in time before ", limit->name(), " (", to_string(left), " from now)"));
+  }
+  // Measured with Open MPI 4.1: Ctrl-C at mpirun gives the ranks one second, whatever they do with it.
+  if (environment.by == mpi::StartedBy::mpirun && std::getenv("YOLODIST_OWN_MPIRUN") == nullptr) {
+    log::info(cat("to save and stop: yolodist stop ", run.run_directory,
+                  ", or SIGUSR1 to mpirun; Ctrl-C there kills the ranks after a second"));
+  }
+}
+
 void print_start(const std::vector<Place>& places) {
   const cli::BuildVersions& build = cli::build_versions();
   log::info(cat("yolodist ", build.yolodist, " (git ", build.git, "), ", places.size(),
@@ -98,10 +122,13 @@ protocol::Start agree_on_run(mpi::Session& session, const Job& job) {
 }
 
 supervise::Attempt describe_attempt(mpi::Session& session, const Job& job, const protocol::Start& run,
-                                    const Place& place,
+                                    const std::vector<Place>& places,
                                     const std::optional<std::string>& cuda_visible_devices) {
+  const Place& place = places[static_cast<size_t>(session.rank())];
   supervise::Attempt attempt;
-  attempt.host = place.host;
+  for (const Place& other : places) {
+    attempt.hosts.push_back(other.host);
+  }
   attempt.start = run;
   protocol::Start& start = attempt.start;
   start.rank = session.rank();
@@ -116,6 +143,7 @@ supervise::Attempt describe_attempt(mpi::Session& session, const Job& job, const
   }
 
   attempt.worker.attempt = start.attempt;
+  attempt.worker.blocked_signal = job.stop_signal.empty() ? 0 : stop_signal_number(job.stop_signal);
   attempt.worker.prefix = workers::split_command(job.worker_prefix);
   attempt.worker.program = workers::find_worker_program(attempt.worker.prefix);
   attempt.worker.environment = workers::worker_environment(
@@ -144,6 +172,26 @@ int end_in_order(mpi::Session& session, int exit_code) {
   return exit_code;
 }
 
+// All ranks run the same program: another build may count or place things otherwise.
+void agree_on_build(mpi::Session& session) {
+  const cli::BuildVersions& build = cli::build_versions();
+  const std::string mine = cat("yolodist ", build.yolodist, " (git ", build.git, "), protocol ",
+                               protocol::version, ", on ", device::host_name());
+  const std::vector<std::string> all = mpi::all_gather_texts(session, mine, Deadline::after(agreement_limit),
+                                                             "comparing the versions of the ranks");
+  const auto version_of = [](const std::string& text) { return text.substr(0, text.rfind(", on ")); };
+  std::vector<std::string> others;
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    if (version_of(all[rank]) != version_of(all[0])) {
+      others.push_back(cat("rank ", rank, ": ", all[rank]));
+    }
+  }
+  if (!others.empty()) {
+    throw UsageError(cat("the ranks run different builds; rank 0: ", all[0], "; ", join(others, "; ")),
+                     "Start the same installation on every host, for example one on a shared file system.");
+  }
+}
+
 // What the ranks settle before anything is started.
 struct Agreement {
   std::vector<Place> places;
@@ -158,6 +206,7 @@ Agreement agree(mpi::Session& session, const Job& job, const mpi::LaunchEnvironm
     throw UsageError(cat("--ranks ", job.ranks, ", but mpirun or srun started ", session.size()),
                      "Leave --ranks out under mpirun and srun.");
   }
+  agree_on_build(session);
   Agreement agreement;
   agreement.places = agree_on_places(session, situation, variable, job.threads);
   agreement.run = agree_on_run(session, job);
@@ -166,7 +215,7 @@ Agreement agree(mpi::Session& session, const Job& job, const mpi::LaunchEnvironm
 
 int run_as_rank(mpi::Session& session, supervise::SignalQueue& signals, const Job& job,
                 const mpi::LaunchEnvironment& environment, const DeviceSituation& situation,
-                const HiddenDevices& devices) {
+                const HiddenDevices& devices, supervise::TimeLimit::Clock::time_point started_at) {
   Agreement agreement;
   try {
     agreement = agree(session, job, environment, situation);
@@ -178,14 +227,22 @@ int run_as_rank(mpi::Session& session, supervise::SignalQueue& signals, const Jo
     }
     return end_in_order(session, to_int(error.exit_code()));
   }
+  const std::optional<supervise::TimeLimit> limit =
+      job.command == "train" ? time_limit_of(job, started_at) : std::nullopt;
+  std::optional<supervise::RunWatch> run_watch;
   if (session.rank() == 0) {
     print_start(agreement.places);
+    if (job.command == "train") {
+      print_stopping(environment, limit, agreement.run);
+      run_watch.emplace(run::RunDirectory{agreement.run.run_directory}, agreement.run.run_token);
+    }
   }
-  const Place& place = agreement.places[static_cast<size_t>(session.rank())];
   Restarts restarts(job.max_restarts, agreement.run);
   supervise::Outcome outcome;
   for (std::optional<protocol::Start> run = agreement.run; run; run = restarts.next(session, outcome)) {
-    const supervise::Attempt attempt = describe_attempt(session, job, *run, place, devices.saved());
+    supervise::Attempt attempt = describe_attempt(session, job, *run, agreement.places, devices.saved());
+    attempt.run_watch = run_watch ? &*run_watch : nullptr;
+    attempt.time_limit = run_watch && limit ? &*limit : nullptr;
     outcome = supervise::supervise(session, signals, attempt);
   }
   outcome.exit_code = restarts.exit_code(outcome);
@@ -199,8 +256,10 @@ int run_as_rank(mpi::Session& session, supervise::SignalQueue& signals, const Jo
 
 int run_job(const Job& job) {
   log::configure({.console_level = log::Level::info, .prefix = "", .console_to_stderr = job.json});
+  const auto started_at = supervise::TimeLimit::Clock::now();
   const HiddenDevices devices;
   DeviceSituation situation{device::parse_device(job.device), {}, {}};
+  const int stop_signal = job.stop_signal.empty() ? 0 : stop_signal_number(job.stop_signal);
   situation.worker_prefix = workers::split_command(job.worker_prefix);
   const bool names_several = job.ranks > 1 || situation.request.numbers.size() > 1;
   const mpi::LaunchEnvironment environment = mpi::read_launch_environment(variable, names_several);
@@ -211,10 +270,10 @@ int run_job(const Job& job) {
     if (const int ranks = ranks_to_start(job, situation); ranks > 1) {
       std::vector<std::string> all_words = {job.command};
       all_words.insert(all_words.end(), job.words.begin(), job.words.end());
-      return run_under_mpirun(ranks, all_words);
+      return run_under_mpirun(ranks, all_words, stop_signal);
     }
   }
-  supervise::SignalQueue signals;
+  supervise::SignalQueue signals(stop_signal);
   devices.hide();
   mpi::Session session(mpi_start_limit);
   const std::string prefix = cat("rank ", session.rank(), ": ");
@@ -223,7 +282,7 @@ int run_job(const Job& job) {
                   .console_to_stderr = job.json});
   // What comes here is known to this rank alone: the others can only be told by ending the job.
   try {
-    return run_as_rank(session, signals, job, environment, situation, devices);
+    return run_as_rank(session, signals, job, environment, situation, devices, started_at);
   } catch (const Error& error) {
     log::error(error.one_line());
     session.abort(to_int(error.exit_code()));

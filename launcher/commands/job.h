@@ -22,6 +22,8 @@ struct Job {
   bool verbose = false;
   bool json = false;  // standard output is for the result's document
   int max_restarts = 0;
+  std::string time_limit;  // as in train's options
+  std::string stop_signal;
 
   // Checks what the command line names, makes the run directory and says what every worker is told; rank and
   // place are filled in later. Rank 0 alone calls it, once all ranks are there; what it throws ends the job
@@ -57,6 +59,11 @@ int run_command(const std::string& command, const std::vector<std::string>& word
   if constexpr (requires { line.options.max_restarts; }) {
     max_restarts = line.options.max_restarts;
   }
+  std::string time_limit, stop_signal;
+  if constexpr (requires { line.options.time_limit; }) {
+    time_limit = line.options.time_limit;
+    stop_signal = line.options.stop_signal;
+  }
   return run_job({.command = command,
                   .words = words,
                   .device = line.options.device,
@@ -66,6 +73,8 @@ int run_command(const std::string& command, const std::vector<std::string>& word
                   .verbose = line.options.verbose,
                   .json = json,
                   .max_restarts = max_restarts,
+                  .time_limit = time_limit,
+                  .stop_signal = stop_signal,
                   .prepare = prepare});
 }
 

@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/commands/prepare_run.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "common/base/bytes.h"
 #include "common/base/error.h"
@@ -13,6 +15,8 @@
 #include "common/config/hyperparameters.h"
 #include "common/config/share_folder.h"
 #include "common/model_spec/model_spec.h"
+#include "common/run/lineage.h"
+#include "common/run/ownership.h"
 #include "common/run/run_directory.h"
 #include "launcher/commands/run_files.h"
 
@@ -66,9 +70,41 @@ void check_budgets(const TrainOptions& o, int world_size) {
   }
 }
 
+bool is_automatic(const TrainOptions& o) {
+  return o.resume && o.resume_from == "auto";
+}
+
+const char* variable(const char* name) {
+  return std::getenv(name);
+}
+
+std::string lineage_of(const cli::TrainCommandLine& line) {
+  return run::lineage_of(line.given.contains("name") ? line.options.name : "", variable);
+}
+
+// Takes the run for this job; from now on an older one may not write there. Returns the token.
+std::string take_run(const run::RunDirectory& directory) {
+  const run::Owner self = run::this_process(run::scheduler_job(variable));
+  const std::optional<run::Owner> other = run::living_owner(directory, self, [](const run::Owner& owner) {
+    log::info(cat("this run was in use by ", to_text(owner), " a moment ago; looking for up to ",
+                  run::owner_silence.count(), " s whether it still is"));
+  });
+  if (other) {
+    throw UsageError(cat(directory.root.string(), " is in use by ", to_text(*other)),
+                     "Stop that one first (yolodist stop RUN), or give this one a --name of its own.");
+  }
+  std::string token = run::claim_run(directory);
+  run::write_owner(directory, self);
+  std::error_code not_there;
+  fs::remove(directory.stop_file(), not_there);  // of a stop that came too late for the run before
+  return token;
+}
+
 RunPlan prepare_fresh(const cli::TrainCommandLine& line, int world_size) {
   RunPlan plan;
   plan.options = resolve_fresh(line, world_size);
+  plan.options.resume = false;  // --resume auto had nothing to resume
+  plan.options.resume_from = "";
   if (line.is_sample) {
     cli::TrainCommandLine whole = line;
     whole.options = plan.options;
@@ -83,19 +119,36 @@ RunPlan prepare_fresh(const cli::TrainCommandLine& line, int world_size) {
   const run::RunDirectory directory =
       run::create_run_directory(plan.options.project, name, plan.options.exist_ok);
   plan.run_directory = absolute_path(directory.root.string());
-  plan.run_token = run::claim_run(directory);
-  std::error_code not_there;
-  fs::remove(directory.stop_file(), not_there);  // of a stop that came too late for the run before
+  plan.run_token = take_run(directory);
   write_run(directory, {.command = "train",
                         .options = config::to_json(plan.options),
                         .world_size = world_size,
+                        .lineage = lineage_of(line),
                         .started = "",
                         .resumed_count = 0});
   return plan;
 }
 
-RunPlan prepare_resumed(const cli::TrainCommandLine& line, int world_size) {
-  const run::RunDirectory directory = run::find_run_to_resume(line.options.resume_from, line.options.project);
+// --resume auto: the run that an earlier start of the same job, or of the same --name, began; nothing if this
+// is the first one.
+std::optional<run::RunDirectory> find_own_run(const cli::TrainCommandLine& line) {
+  const std::string lineage = lineage_of(line);
+  if (lineage.empty()) {
+    throw UsageError(
+        "--resume auto does not know which run is meant: there is neither --name nor a SLURM job",
+        "Give the run a --name, the same at each start.");
+  }
+  const fs::path folder = (fs::path(line.options.project) / line.options.name).parent_path();
+  const std::optional<run::RunDirectory> found = run::find_lineage(folder, lineage);
+  if (!found) {
+    log::info(cat("--resume auto: no run of ", lineage, " under ",
+                  fs::absolute(folder).lexically_normal().string(), " yet, so this is its first start"));
+  }
+  return found;
+}
+
+RunPlan prepare_resumed(const cli::TrainCommandLine& line, const run::RunDirectory& directory,
+                        int world_size) {
   const json document = run::read_run_yaml(directory);
   if (!document.contains("options") || document.value("command", "train") != "train") {
     throw DataError(cat(directory.run_yaml().string(), ": not of a training run"),
@@ -115,12 +168,11 @@ RunPlan prepare_resumed(const cli::TrainCommandLine& line, int world_size) {
   log::info(plan.resume_checkpoint.empty()
                 ? cat("resuming ", plan.run_directory, ": it has no checkpoint yet, so it starts afresh")
                 : cat("resuming from ", plan.resume_checkpoint));
-  plan.run_token = run::claim_run(directory);
-  std::error_code not_there;
-  fs::remove(directory.stop_file(), not_there);  // of a stop that came too late for the run before
+  plan.run_token = take_run(directory);
   write_run(directory, {.command = "train",
                         .options = config::to_json(plan.options),
                         .world_size = world_size,
+                        .lineage = document.value("lineage", ""),
                         .started = document.value("started", ""),
                         .resumed_count = document.value("resumed_count", 0) + 1});
   return plan;
@@ -153,6 +205,8 @@ config::TrainOptions resolve_resumed(const config::TrainOptions& stored, const c
   base.threads = line.options.threads;
   base.shard = line.options.shard;
   base.max_restarts = line.options.max_restarts;
+  base.time_limit = line.options.time_limit;
+  base.stop_signal = line.options.stop_signal;
   base.max_steps = line.options.max_steps;
   base.max_iterations = line.options.max_iterations;
   base.worker_prefix = line.options.worker_prefix;
@@ -186,6 +240,9 @@ config::TrainOptions resolve_resumed(const config::TrainOptions& stored, const c
   if (said.bn_group == 0) {
     said.bn_group = stored.bn_group;  // auto: as the run began
   }
+  if (line.given.contains("checkpoint-every")) {  // one option, two fields
+    base.checkpoint_every_minutes = line.options.checkpoint_every_minutes;
+  }
   ordered_json merged = config::to_json(base);
   const ordered_json now = config::to_json(said);
   for (const std::string& name : line.given) {
@@ -210,7 +267,12 @@ config::TrainOptions resolve_resumed(const config::TrainOptions& stored, const c
 }
 
 RunPlan prepare_run(const cli::TrainCommandLine& line, int world_size) {
-  RunPlan plan = line.options.resume ? prepare_resumed(line, world_size) : prepare_fresh(line, world_size);
+  const config::TrainOptions& o = line.options;
+  std::optional<run::RunDirectory> directory;
+  if (o.resume) {
+    directory = is_automatic(o) ? find_own_run(line) : run::find_run_to_resume(o.resume_from, o.project);
+  }
+  RunPlan plan = directory ? prepare_resumed(line, *directory, world_size) : prepare_fresh(line, world_size);
   plan.share_folder = absolute_path(config::share_folder().string());
   return plan;
 }

@@ -61,6 +61,9 @@ void write_run(const run::RunDirectory& directory, const RunRecord& record) {
   document["started"] = record.started.empty() ? now_text() : record.started;
   document["host"] = device::host_name();
   document["world_size"] = record.world_size;
+  if (!record.lineage.empty()) {
+    document["lineage"] = record.lineage;
+  }
   document["resumed_count"] = record.resumed_count;
   document["options"] = record.options;
   run::write_run_yaml(directory, document);
@@ -68,9 +71,12 @@ void write_run(const run::RunDirectory& directory, const RunRecord& record) {
 
 protocol::Start begin_run(const run::RunDirectory& directory, const std::string& command,
                           const nlohmann::ordered_json& options, int world_size) {
-  write_run(
-      directory,
-      {.command = command, .options = options, .world_size = world_size, .started = "", .resumed_count = 0});
+  write_run(directory, {.command = command,
+                        .options = options,
+                        .world_size = world_size,
+                        .lineage = "",
+                        .started = "",
+                        .resumed_count = 0});
   protocol::Start start;
   start.command = command;
   start.run_directory = absolute_path(directory.root.string());

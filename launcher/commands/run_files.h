@@ -22,6 +22,7 @@ struct RunRecord {
   std::string command;
   nlohmann::ordered_json options;  // resolved
   int world_size = 1;
+  std::string lineage;  // for --resume auto; "" = none
   std::string started;  // "" = now
   int resumed_count = 0;
 };

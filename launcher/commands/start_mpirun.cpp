@@ -67,7 +67,7 @@ int exit_code_of(int status) {
 
 }  // namespace
 
-int run_under_mpirun(int ranks, const std::vector<std::string>& words) {
+int run_under_mpirun(int ranks, const std::vector<std::string>& words, int stop_signal) {
   std::vector<std::string> command = mpi::mpirun_words(ranks);
   const std::string mpirun = find_mpirun(command.front());
   command.push_back(std::filesystem::read_symlink("/proc/self/exe").string());
@@ -76,13 +76,14 @@ int run_under_mpirun(int ranks, const std::vector<std::string>& words) {
     const size_t equals = variable.find('=');
     setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), /*overwrite=*/0);
   }
+  setenv("YOLODIST_OWN_MPIRUN", "1", /*overwrite=*/1);  // the ranks need not warn of its ways with signals
   std::vector<std::string> shown = command;
   for (std::string& word : shown) {
     word = cli::shell_word(word);
   }
   log::info(cat("starting ", ranks, " ranks: ", join(shown, " ")));
 
-  supervise::SignalQueue signals;
+  supervise::SignalQueue signals(stop_signal);
   const pid_t pid = start(mpirun, command);
   if (pid < 0) {
     throw InternalError(cat("cannot start mpirun: ", errno_text(errno)));

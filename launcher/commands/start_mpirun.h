@@ -8,9 +8,9 @@
 namespace yolodist::commands {
 
 // `yolodist --ranks N` without mpirun: runs this program again under mpirun, with the same words, and returns
-// the exit code. SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 reach the ranks as SIGUSR1, the request to save and
-// stop: mpirun itself would give them one second. A second SIGINT ends mpirun. mpirun ends with this process.
-// Throws DeviceUnavailable when there is no mpirun.
-int run_under_mpirun(int ranks, const std::vector<std::string>& words);
+// the exit code. SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and `stop_signal` (0 = none) reach the ranks as SIGUSR1,
+// the request to save and stop: mpirun itself would give them one second. A second SIGINT ends mpirun. mpirun
+// ends with this process. Throws DeviceUnavailable when there is no mpirun.
+int run_under_mpirun(int ranks, const std::vector<std::string>& words, int stop_signal);
 
 }  // namespace yolodist::commands

@@ -8,10 +8,10 @@
 #include <algorithm>
 #include <csignal>
 #include <ctime>
-#include <filesystem>
 #include <utility>
 
 #include "common/base/log.h"
+#include "common/base/signal_names.h"
 #include "common/base/text.h"
 #include "common/run/run_directory.h"
 
@@ -35,10 +35,6 @@ constexpr std::chrono::nanoseconds long_wait = 20ms;
 // Timers of this process fire this exactly; 50 µs is the default of Linux, longer than the shortest sleep.
 constexpr unsigned long timer_slack_ns = 5000;
 
-// How often rank 0 looks for the file that asks to stop: a look is one system call, on a network file system
-// too.
-constexpr std::chrono::nanoseconds stop_file_interval = 1s;
-
 // No collective is this large; guards the multiplication by the element size.
 constexpr int64_t largest_element_count = int64_t{1} << 48;
 
@@ -61,10 +57,12 @@ EventLoop::EventLoop(mpi::Session& session, SignalQueue& signals, const Attempt&
       limits_(limits),
       collectives_(session),
       control_(session),
+      worker_watch_(limits, Clock::now()),
+      peer_watch_(session.rank(), session.size(), limits.peer_silence, Clock::now()),
       ended_(static_cast<size_t>(session.size())) {
   record_.attempt = attempt.start.attempt;
   record_.rank = session.rank();
-  record_.host = attempt.host;
+  record_.host = attempt.hosts.at(static_cast<size_t>(session.rank()));
   prctl(PR_SET_TIMERSLACK, timer_slack_ns);
 }
 
@@ -74,7 +72,7 @@ Outcome EventLoop::run() {
       if (signal_is_ready_) {
         take_signals();
       }
-      take_stop_file();
+      take_stop_requests();
       if (worker_) {
         if (socket_is_ready_) {
           take_worker_messages();
@@ -87,14 +85,15 @@ Outcome EventLoop::run() {
       take_peer_messages();
     } catch (const Error& error) {
       if (failing_) {
-        give_up(cat("while ending after a failure: ", error.one_line()));
+        give_up(cat("while ending after a failure: ", error.one_line()), {});
       }
       fail(report_of_error(record_, error));
     }
     if (failing_ && !announced_at_ && (!worker_ || worker_->end())) {
       announce_end(own_failure_ ? own_failure_->exit_code : to_int(ExitCode::ok), own_failure_);
     }
-    keep_deadlines();
+    keep_worker_deadlines();
+    keep_peer_deadlines();
     if (all_ended()) {
       start_missing_collectives();
       if (!collectives_.is_busy() && !control_.is_sending()) {
@@ -138,17 +137,21 @@ void EventLoop::ask_to_stop(const std::string& reason) {
   }
 }
 
-// Rank 0 looks for what `yolodist stop` leaves.
-void EventLoop::take_stop_file() {
-  const Clock::time_point now = Clock::now();
-  if (session_.rank() != 0 || attempt_.start.command != "train" ||
-      now - looked_for_stop_at_ < stop_file_interval) {
-    return;
+// Those that no signal brings.
+void EventLoop::take_stop_requests() {
+  if (attempt_.run_watch != nullptr) {
+    if (attempt_.run_watch->take_stop()) {
+      ask_to_stop("yolodist stop");
+    }
+    if (attempt_.run_watch->is_taken_over() && !failing_) {
+      throw StorageError(cat("another job has taken over ", attempt_.start.run_directory),
+                         "This one ends without writing anything more there.");
+    }
   }
-  looked_for_stop_at_ = now;
-  std::error_code ignored;
-  if (std::filesystem::remove(run::RunDirectory{attempt_.start.run_directory}.stop_file(), ignored)) {
-    ask_to_stop("yolodist stop");
+  const TimeLimit* limit = attempt_.time_limit;
+  if (limit != nullptr && stop_reason_.empty() &&
+      limit->is_due(TimeLimit::Clock::now(), worker_watch_.longest_gap())) {
+    ask_to_stop(limit->name());
   }
 }
 
@@ -158,6 +161,7 @@ void EventLoop::take_worker_messages() {
   }
   for (const protocol::ToLauncher& message : worker_->receive()) {
     record_.said_hello = true;
+    worker_watch_.said_hello();
     std::visit([this](const auto& body) { take(body); }, message);
   }
 }
@@ -189,12 +193,13 @@ void EventLoop::take(const protocol::Collective& message) {
     bytes *= session_.size();
   }
   collectives_.start(message, worker_->memory(message.offset_bytes, bytes));
+  worker_watch_.was_active(Clock::now());
   rhythm_.something_happened();
 }
 
 void EventLoop::take(const protocol::Progress& message) {
   if (attempt_.start.command == "train") {
-    heard_at_ = Clock::now();  // from now on it also sends samples
+    worker_watch_.made_progress(Clock::now());  // from now on it also sends samples
   }
   record_.last_progress = message;
   if (!message.text.empty()) {
@@ -204,7 +209,7 @@ void EventLoop::take(const protocol::Progress& message) {
 
 // Rank 0's worker writes the samples of all; a failing attempt has other things to say.
 void EventLoop::take(const protocol::Sample& message) {
-  heard_at_ = Clock::now();
+  worker_watch_.sent_sample(message.phase, Clock::now());
   if (session_.rank() != 0 && !failing_ && !announced_at_) {
     control_.send(0, encode(record_.attempt, PeerSample{message}));
   }
@@ -229,6 +234,7 @@ void EventLoop::take_finished_collectives() {
   for (const mpi::FinishedCollective& finished : collectives_.test()) {
     if (worker_ && !worker_->end()) {
       worker_->send(protocol::CollectiveDone{finished.channel, finished.sequence, ""});
+      worker_watch_.was_active(Clock::now());
     }
   }
   if (collectives_.event_count() != event_count) {
@@ -241,8 +247,9 @@ void EventLoop::take_peer_messages() {
     return;
   }
   while (std::optional<mpi::ControlChannel::Incoming> incoming = control_.receive()) {
+    peer_watch_.heard(incoming->from, Clock::now());
     LauncherEnvelope envelope = decode_launcher_message(incoming->text);
-    if (envelope.attempt != record_.attempt) {
+    if (envelope.attempt != record_.attempt || std::holds_alternative<PeerBeat>(envelope.message)) {
       continue;
     }
     if (auto* failed = std::get_if<PeerFailed>(&envelope.message)) {
@@ -318,37 +325,47 @@ void EventLoop::end_worker() {
   }
 }
 
-void EventLoop::keep_deadlines() {
+void EventLoop::keep_worker_deadlines() {
+  if (!worker_ || worker_->end()) {
+    return;
+  }
   const Clock::time_point now = Clock::now();
-  const bool is_running = worker_ && !worker_->end();
-  if (is_running && terminated_at_ && now - *terminated_at_ > limits_.kill_grace) {
+  if (terminated_at_ && now - *terminated_at_ > limits_.kill_grace) {
     worker_->signal(SIGKILL);
   }
-  if (is_running && said_end_at_ && now - *said_end_at_ > limits_.exit_after_done) {
+  if (said_end_at_ && now - *said_end_at_ > limits_.exit_after_done) {
     log::warning("the worker said that it ends, but goes on; it is killed");
     worker_->signal(SIGKILL);
   }
-  if (is_running && !failing_ && !record_.said_hello && attempt_.worker.prefix.empty() &&
-      now - started_at_ > limits_.hello) {
-    fail(report_of_error(record_, InternalError(cat("the worker said nothing for ", limits_.hello.count(),
-                                                    " s after its start"),
-                                                "A file system may be stuck while LibTorch is loaded.")));
+  // A debugger may hold a worker with a prefix as long as it likes.
+  if (failing_ || said_end_at_ || !attempt_.worker.prefix.empty()) {
+    return;
   }
-  // Samples come from a thread of their own, whatever the worker computes: silence means that it is stopped,
-  // or stuck in the kernel.
-  if (is_running && !failing_ && heard_at_ && !said_end_at_ && attempt_.worker.prefix.empty() &&
-      now - *heard_at_ > limits_.silence) {
+  if (const auto trouble = worker_watch_.trouble(collectives_.is_busy(), now)) {
     const protocol::Progress& at = record_.last_progress;
-    fail(report_of_error(record_, PeerLost(cat("the worker has said nothing for ", limits_.silence.count(),
-                                               " s, in epoch ", at.epoch, ", iteration ", at.iteration),
-                                           "It is stopped, or waits for a device or a file system.")));
+    const std::string where = cat(trouble->what, " in epoch ", at.epoch, ", iteration ", at.iteration);
+    fail(trouble->is_start ? report_of_error(record_, InternalError(trouble->what, trouble->hint))
+                           : report_of_error(record_, PeerLost(where, trouble->hint)));
+  }
+}
+
+void EventLoop::keep_peer_deadlines() {
+  const Clock::time_point now = Clock::now();
+  for (const int rank : peer_watch_.beats_due(now)) {
+    control_.send(rank, encode(record_.attempt, PeerBeat{}));
+  }
+  if (const std::vector<int> silent = peer_watch_.silent(now); !silent.empty()) {
+    give_up(
+        cat("nothing heard for ", limits_.peer_silence.count(), " s: the host is down or the network is cut"),
+        silent);
   }
   if (failing_ && now - *failing_at_ > limits_.kill_grace + limits_.peers_end) {
-    give_up("not all launchers answered after the failure");
+    give_up("not all launchers answered after the failure", not_ended());
   }
   if (announced_at_ && !failing_ && now - *announced_at_ > limits_.peers_finish) {
     give_up(
-        cat("this rank has finished, but others did not within ", limits_.peers_finish.count(), " minutes"));
+        cat("this rank has finished, but others did not within ", limits_.peers_finish.count(), " minutes"),
+        not_ended());
   }
 }
 
@@ -385,7 +402,7 @@ void EventLoop::start_missing_collectives() {
       }
     }
     if (here != (*furthest)->channels[i].started) {
-      give_up("the ranks have started too different collectives to end them in order");
+      give_up("the ranks have started too different collectives to end them in order", {});
     }
   }
 }
@@ -416,19 +433,32 @@ Outcome EventLoop::outcome() const {
   return {is_saved ? to_int(ExitCode::state_saved) : to_int(ExitCode::ok), std::nullopt, stop_was_asked};
 }
 
-void EventLoop::give_up(const std::string& why) {
-  const std::vector<run::FailureReport> failures = reports();
-  const run::FailureReport* report = run::earliest_most_specific(failures);
-  std::vector<std::string> silent;
+std::vector<int> EventLoop::not_ended() const {
+  std::vector<int> ranks;
   for (size_t rank = 0; rank < ended_.size(); ++rank) {
     if (!ended_[rank]) {
-      silent.push_back(std::to_string(rank));
+      ranks.push_back(static_cast<int>(rank));
     }
   }
-  log::error(cat("rank ", session_.rank(), ": ", why, silent.empty() ? "" : "; silent: rank ",
-                 join(silent, ", "), ". Ending the job."));
+  return ranks;
+}
+
+// "rank 1 on node2, rank 3 on node4".
+std::string EventLoop::named(const std::vector<int>& ranks) const {
+  std::vector<std::string> names;
+  for (const int rank : ranks) {
+    names.push_back(cat("rank ", rank, " on ", attempt_.hosts[static_cast<size_t>(rank)]));
+  }
+  return join(names, ", ");
+}
+
+void EventLoop::give_up(const std::string& why, const std::vector<int>& silent) {
+  const std::vector<run::FailureReport> failures = reports();
+  const run::FailureReport* report = run::earliest_most_specific(failures);
+  log::error(cat(named({session_.rank()}), ": ", why, silent.empty() ? "" : cat("; silent: ", named(silent)),
+                 ". Ending the job."));
   if (report != nullptr) {
-    log::error(cat("rank ", report->rank, " on ", report->host, ": ", report->what, ". ", report->hint));
+    log::error(cat(named({report->rank}), ": ", report->what, ". ", report->hint));
   }
   worker_.reset();
   session_.abort(report != nullptr ? report->exit_code : to_int(ExitCode::peer_lost));

@@ -11,7 +11,9 @@
 #include "launcher/mpi/host_collectives.h"
 #include "launcher/supervise/failure.h"
 #include "launcher/supervise/launcher_messages.h"
+#include "launcher/supervise/peer_watch.h"
 #include "launcher/supervise/supervisor.h"
+#include "launcher/supervise/worker_watch.h"
 
 namespace yolodist::supervise {
 
@@ -38,7 +40,7 @@ class EventLoop {
 
   // What comes in.
   void take_signals();
-  void take_stop_file();
+  void take_stop_requests();
   void ask_to_stop(const std::string& reason);
   void take_worker_messages();
   void take(const protocol::Hello& message);
@@ -56,12 +58,15 @@ class EventLoop {
   void start_worker();
   void fail(run::FailureReport report);
   void end_worker();
-  void keep_deadlines();
+  void keep_worker_deadlines();
+  void keep_peer_deadlines();
   void announce_end(int exit_code, std::optional<run::FailureReport> report);
   bool all_ended() const;
   void start_missing_collectives();
   Outcome outcome() const;
-  [[noreturn]] void give_up(const std::string& why);
+  std::string named(const std::vector<int>& ranks) const;
+  [[noreturn]] void give_up(const std::string& why, const std::vector<int>& silent);
+  std::vector<int> not_ended() const;
   std::vector<run::FailureReport> reports() const;
   void sleep();
 
@@ -72,6 +77,8 @@ class EventLoop {
   mpi::HostCollectives collectives_;
   mpi::ControlChannel control_;
   WorkerRecord record_;
+  WorkerWatch worker_watch_;
+  PeerWatch peer_watch_;
   std::optional<workers::WorkerProcess> worker_;
   SleepRhythm rhythm_;
 
@@ -85,9 +92,6 @@ class EventLoop {
   bool collectives_complete_ = false;  // the missing ones have been started
 
   // Moments; nothing = not reached yet.
-  Clock::time_point started_at_ = Clock::now();
-  Clock::time_point looked_for_stop_at_ = Clock::now();
-  std::optional<Clock::time_point> heard_at_;       // the last word of a worker that trains
   std::optional<Clock::time_point> said_end_at_;    // done or failure message of the worker
   std::optional<Clock::time_point> terminated_at_;  // SIGTERM sent
   std::optional<Clock::time_point> failing_at_;

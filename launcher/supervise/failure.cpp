@@ -5,8 +5,8 @@
 #include <chrono>
 #include <csignal>
 
+#include "common/base/signal_names.h"
 #include "common/base/text.h"
-#include "launcher/supervise/signals.h"
 
 namespace yolodist::supervise {
 namespace {

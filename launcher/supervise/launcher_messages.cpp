@@ -36,6 +36,10 @@ json fields(const PeerSample& message) {
   return {{"type", "sample"}, {"sample", json::parse(protocol::encode_sample(message.sample))}};
 }
 
+json fields(const PeerBeat&) {
+  return {{"type", "beat"}};
+}
+
 PeerEnded read_ended(const json& document) {
   PeerEnded message;
   message.exit_code = document.at("exit_code").get<int>();
@@ -70,6 +74,9 @@ LauncherEnvelope decode_launcher_message(const std::string& text) {
     if (document.at("type") == "failed") {
       return {attempt,
               PeerFailed{run::failure_report_from_json(document.at("report"), "message of a launcher")}};
+    }
+    if (document.at("type") == "beat") {
+      return {attempt, PeerBeat{}};
     }
     if (document.at("type") == "sample") {
       return {attempt, PeerSample{protocol::decode_sample(document.at("sample").dump())}};

@@ -33,7 +33,10 @@ struct PeerSample {
   protocol::Sample sample;
 };
 
-using LauncherMessage = std::variant<PeerFailed, PeerEnded, PeerSample>;
+// Once a second between rank 0 and each other rank: the sender is there.
+struct PeerBeat {};
+
+using LauncherMessage = std::variant<PeerFailed, PeerEnded, PeerSample, PeerBeat>;
 
 struct LauncherEnvelope {
   int attempt = 0;

@@ -15,19 +15,22 @@
 namespace yolodist::supervise {
 namespace {
 
-sigset_t watched() {
+sigset_t watched(int also) {
   sigset_t set;
   sigemptyset(&set);
   for (const int number : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGCHLD}) {
     sigaddset(&set, number);
+  }
+  if (also != 0) {
+    sigaddset(&set, also);
   }
   return set;
 }
 
 }  // namespace
 
-SignalQueue::SignalQueue() {
-  const sigset_t set = watched();
+SignalQueue::SignalQueue(int also) : also_(also) {
+  const sigset_t set = watched(also_);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   descriptor_ = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
   if (descriptor_ < 0) {
@@ -37,7 +40,7 @@ SignalQueue::SignalQueue() {
 
 SignalQueue::~SignalQueue() {
   close(descriptor_);
-  const sigset_t set = watched();
+  const sigset_t set = watched(also_);
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
@@ -47,43 +50,6 @@ std::optional<int> SignalQueue::next() {
     return std::nullopt;
   }
   return static_cast<int>(info.ssi_signo);
-}
-
-std::string signal_name(int number) {
-  switch (number) {
-    case SIGHUP:
-      return "SIGHUP";
-    case SIGINT:
-      return "SIGINT";
-    case SIGQUIT:
-      return "SIGQUIT";
-    case SIGILL:
-      return "SIGILL";
-    case SIGABRT:
-      return "SIGABRT";
-    case SIGBUS:
-      return "SIGBUS";
-    case SIGFPE:
-      return "SIGFPE";
-    case SIGKILL:
-      return "SIGKILL";
-    case SIGSEGV:
-      return "SIGSEGV";
-    case SIGPIPE:
-      return "SIGPIPE";
-    case SIGTERM:
-      return "SIGTERM";
-    case SIGUSR1:
-      return "SIGUSR1";
-    case SIGUSR2:
-      return "SIGUSR2";
-    case SIGXCPU:
-      return "SIGXCPU";
-    case SIGXFSZ:
-      return "SIGXFSZ";
-    default:
-      return cat("signal ", number);
-  }
 }
 
 }  // namespace yolodist::supervise

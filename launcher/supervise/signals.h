@@ -8,10 +8,11 @@
 namespace yolodist::supervise {
 
 // SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and SIGCHLD as a descriptor to poll instead of handlers. They are blocked
-// for the whole process while this lives: make it before MPI starts its threads.
+// for the whole process while this lives: make it before MPI starts its threads. `also` is one more, 0 =
+// none.
 class SignalQueue {
  public:
-  SignalQueue();
+  explicit SignalQueue(int also = 0);
   ~SignalQueue();
   SignalQueue(const SignalQueue&) = delete;
   SignalQueue& operator=(const SignalQueue&) = delete;
@@ -21,10 +22,8 @@ class SignalQueue {
   std::optional<int> next();
 
  private:
+  const int also_;
   int descriptor_ = -1;
 };
-
-// "SIGUSR1"; "signal 42" for one without a common name.
-std::string signal_name(int number);
 
 }  // namespace yolodist::supervise

@@ -17,6 +17,7 @@ struct WorkerCommand {
   std::vector<std::string> prefix;       // words put before the program: gdb, nsys, apptainer exec
   std::vector<std::string> environment;  // all of it, "NAME=value"
   int attempt = 0;
+  int blocked_signal = 0;  // one that the launcher takes for a request to stop and that would end the worker
 };
 
 // yolodist-worker beside this program. Throws DeviceUnavailable when it is not there and UsageError when the

@@ -77,10 +77,13 @@ int spawn(const WorkerCommand& command, std::vector<std::string> words, int link
   // The launcher blocks the signals that it reads from a descriptor; the worker starts as any program.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
-  sigset_t none, all;
-  sigemptyset(&none);
+  sigset_t mask, all;
+  sigemptyset(&mask);
+  if (command.blocked_signal != 0) {
+    sigaddset(&mask, command.blocked_signal);  // schedulers signal every process
+  }
   sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigmask(&attributes, &mask);
   posix_spawnattr_setsigdefault(&attributes, &all);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 

@@ -11,6 +11,7 @@
 #include "common/base/text.h"
 #include "common/config/share_folder.h"
 #include "common/model_spec/model_spec.h"
+#include "common/run/ownership.h"
 #include "worker/data/sampler.h"
 #include "worker/memory/meter.h"
 #include "worker/model/initialise.h"

@@ -8,6 +8,7 @@
 
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "common/run/ownership.h"
 
 namespace yolodist::train {
 namespace {

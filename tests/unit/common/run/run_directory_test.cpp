@@ -151,25 +151,6 @@ TEST_F(ResumeTest, RefusesWhatIsNoRun) {
               HasSubstr("no run to resume"));
 }
 
-TEST(RunToken, TheLastClaimHoldsTheRun) {
-  const TemporaryFolder folder;
-  const RunDirectory run{folder.path()};
-  const std::string first = claim_run(run);
-  EXPECT_EQ(first.size(), 32u);
-  EXPECT_TRUE(still_ours(run, first));
-  const std::string second = claim_run(run);
-  EXPECT_NE(first, second);
-  EXPECT_FALSE(still_ours(run, first));
-  EXPECT_TRUE(still_ours(run, second));
-  fs::remove(run.token_file());
-  EXPECT_FALSE(still_ours(run, second));
-}
-
-TEST(RunToken, ClaimingARunThatIsGoneFails) {
-  const TemporaryFolder folder;
-  EXPECT_THAT(thrown<StorageError>([&] { claim_run({folder / "gone"}); }), HasSubstr("gone"));
-}
-
 TEST(RunYaml, BeginsWithTheSchemaAndReadsBack) {
   const TemporaryFolder folder;
   const RunDirectory run{folder.path()};

@@ -145,7 +145,6 @@ TEST(ParseTrain, RefusesWhatIsNotSupportedByName) {
   EXPECT_THAT(refusal("--precision fp16"), HasSubstr("not supported yet"));
   EXPECT_THAT(refusal("--card t4"), HasSubstr("yolodist plan"));
   EXPECT_THAT(refusal("--img 640:1280"), HasSubstr("not supported yet"));
-  EXPECT_THAT(refusal("--resume auto"), HasSubstr("not supported yet"));
 }
 
 TEST(ParseTrain, TakesTheFlagsOfTheData) {

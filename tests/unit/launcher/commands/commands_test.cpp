@@ -8,6 +8,7 @@
 
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "common/run/ownership.h"
 #include "common/run/run_directory.h"
 #include "launcher/commands/placement.h"
 #include "launcher/commands/prepare_run.h"

@@ -12,6 +12,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "common/run/ownership.h"
 #include "common/run/run_directory.h"
 #include "tests/support/local_training.h"
 #include "tests/support/temporary_folder.h"
