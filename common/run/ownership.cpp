@@ -17,6 +17,7 @@
 
 #include "common/base/atomic_file.h"
 #include "common/base/error.h"
+#include "common/base/host_name.h"
 #include "common/base/text.h"
 
 namespace yolodist::run {
@@ -123,10 +124,8 @@ bool is_anothers(const RunDirectory& run, const std::string& token) {
 }
 
 Owner this_process(const std::string& job) {
-  std::array<char, 256> host{};
-  ::gethostname(host.data(), host.size() - 1);
   std::error_code ignored;
-  return {host.data(),
+  return {host_name(),
           cat(first_line("/proc/sys/kernel/random/boot_id"), " ",
               fs::read_symlink("/proc/self/ns/pid", ignored).string()),
           ::getpid(), start_ticks_of(::getpid()), job};

@@ -92,6 +92,15 @@ RunDirectory newest_run(const fs::path& project, const std::string& purpose) {
 
 }  // namespace
 
+fs::path RunDirectory::weights_earlier(int number) const {
+  return weights_folder() / cat("last-", number, ".pt");
+}
+
+bool has_checkpoint(const RunDirectory& run) {
+  return is_present(run.weights_last()) || is_present(run.weights_earlier(1)) ||
+         is_present(run.weights_earlier(2));
+}
+
 fs::path RunDirectory::weights_epoch(int epoch) const {
   return weights_folder() / cat("epoch", epoch, ".pt");
 }

@@ -23,6 +23,7 @@ struct RunDirectory {
 
   std::filesystem::path weights_folder() const { return root / "weights"; }
   std::filesystem::path weights_last() const { return weights_folder() / "last.pt"; }
+  std::filesystem::path weights_earlier(int number) const;  // weights/last-1.pt, last-2.pt: those before
   std::filesystem::path weights_best() const { return weights_folder() / "best.pt"; }
   std::filesystem::path weights_epoch(int epoch) const;  // weights/epochN.pt of --save-period, N from 0
 
@@ -38,6 +39,9 @@ struct RunDirectory {
   // Its being there asks the run to save and stop; who has seen it removes it.
   std::filesystem::path stop_file() const { return root / ".stop"; }
 };
+
+// Whether there is a checkpoint to go on from, be it an earlier one.
+bool has_checkpoint(const RunDirectory& run);
 
 // Makes project/name with its folders logs and failures, and weights where it `trains`, or, where that exists
 // already and `exist_ok` is not set, the first free of name2, name3, … (as YOLOv5: there is no name1). The

@@ -11,6 +11,7 @@ namespace yolodist::cli {
 struct DoctorCommandLine {
   std::string device;  // what has to be there: "" = anything, cpu, cuda, 0,1
   bool json = false;
+  int timeout_seconds = 150;  // for each rank's answer, under mpirun or srun
   bool wants_help = false;
   bool wants_version = false;
 };

@@ -7,8 +7,8 @@
 
 namespace yolodist::commands {
 
-// `yolodist doctor …`: looks at this host. 0 if training can run here, else 69. Without MPI_Init. Throws
-// UsageError.
+// `yolodist doctor …`: looks at this host, without MPI_Init; under mpirun or srun at the whole allocation. 0
+// if training can run here, 69 if not, 76 if a rank does not answer. Throws UsageError.
 int doctor(const std::vector<std::string>& words);
 
 }  // namespace yolodist::commands

@@ -93,9 +93,10 @@ void judge_programs(const Situation& s, std::vector<HostCheck>& checks) {
     checks.push_back({CheckLevel::bad, "worker", s.worker_problem,
                       "Build or install yolodist-worker into the same folder as yolodist."});
   } else if (!s.worker.runs) {
-    checks.push_back({CheckLevel::bad, "worker", cat(s.worker_program, ": ", s.worker.problem),
-                      "Its libraries are found beside it as they were installed: install both programs anew, "
-                      "or set LD_LIBRARY_PATH."});
+    checks.push_back(
+        {CheckLevel::bad, "worker", cat(s.worker_program, ": ", s.worker.problem),
+         "It needs LibTorch: link it to lib/yolodist/libtorch beside bin/, or set LD_LIBRARY_PATH "
+         "(docs/installing.md)."});
   } else {
     checks.push_back(ok("worker", cat(s.worker_program, " starts, LibTorch is found")));
   }
@@ -111,17 +112,13 @@ void judge_programs(const Situation& s, std::vector<HostCheck>& checks) {
 void judge_memory(const Situation& s, std::vector<HostCheck>& checks) {
   const device::HostFacts& host = s.host;
   HostCheck check = ok("host memory", to_string(host.memory));
-  int64_t available = host.memory.count;
   if (host.memory_available) {
-    available = host.memory_available->count;
     check.text += cat(", ", to_string(*host.memory_available), " available");
   }
   if (host.cgroup.memory && host.cgroup.memory->count < host.memory.count) {
     check.text += cat(", limited to ", to_string(*host.cgroup.memory), " for this job or container");
-    available =
-        std::min(available, host.cgroup.memory->count - host.cgroup.memory_used.value_or(Bytes{0}).count);
   }
-  if (available < rank_host_bytes) {
+  if (memory_left(host).count < rank_host_bytes) {
     check.level = CheckLevel::warn;
     check.what_now = cat("Less than ", to_string(Bytes{rank_host_bytes}),
                          " for a rank: the kernel may kill it. Fewer --workers, no --cache ram.");
@@ -202,6 +199,23 @@ std::vector<HostCheck> judge(const Situation& situation) {
   judge_cores(situation, checks);
   judge_limits(situation, checks);
   return checks;
+}
+
+Bytes memory_left(const device::HostFacts& host) {
+  int64_t left = host.memory_available.value_or(host.memory).count;
+  if (host.cgroup.memory && host.cgroup.memory->count < host.memory.count) {
+    left = std::min(left, host.cgroup.memory->count - host.cgroup.memory_used.value_or(Bytes{0}).count);
+  }
+  return {left};
+}
+
+std::string check_text(const HostCheck& check) {
+  std::string text = cat(printf_string("  %-5s", name_of(check.level)),
+                         printf_string("%-14s", check.name.c_str()), check.text, "\n");
+  if (!check.what_now.empty()) {
+    text += cat(std::string(21, ' '), check.what_now, "\n");
+  }
+  return text;
 }
 
 const char* name_of(CheckLevel level) {

@@ -41,5 +41,10 @@ struct Situation {
 std::vector<HostCheck> judge(const Situation& situation);
 
 const char* name_of(CheckLevel level);
+// A line, and a second one with what to do if there is something.
+std::string check_text(const HostCheck& check);
+
+// What of the host's memory is left for this job or container.
+Bytes memory_left(const device::HostFacts& host);
 
 }  // namespace yolodist::commands

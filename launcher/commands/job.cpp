@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/base/duration.h"
+#include "common/base/host_name.h"
 #include "common/base/log.h"
 #include "common/base/signal_names.h"
 #include "common/base/text.h"
@@ -91,13 +92,9 @@ void print_start(const std::vector<Place>& places) {
   log::info(cat("yolodist ", build.yolodist, " (git ", build.git, "), ", places.size(),
                 places.size() == 1 ? " rank" : " ranks"));
   log::info(places_table(places));
-  for (const Place& place : places) {
-    if (place.is_widened) {
-      log::info(
-          "mpirun had bound the ranks to single cores; the workers may use all cores (mpirun --bind-to core "
-          "keeps the binding)");
-      break;
-    }
+  for (const PlaceNote& note : place_notes(places)) {
+    const std::string text = cat(note.text, note.what_now.empty() ? "" : ". ", note.what_now);
+    note.is_warning ? log::warning(text) : log::info(text);
   }
 }
 
@@ -147,8 +144,8 @@ supervise::Attempt describe_attempt(mpi::Session& session, const Job& job, const
   attempt.worker.prefix = workers::split_command(job.worker_prefix);
   attempt.worker.program = workers::find_worker_program(attempt.worker.prefix);
   attempt.worker.environment = workers::worker_environment(
-      workers::current_environment(),
-      {mpi::is_launch_variable, place.threads, place.device.has_value(), cuda_visible_devices});
+      workers::current_environment(), {mpi::is_launch_variable, place.threads, place.device.has_value(),
+                                       place.device ? place.visible_to_worker : cuda_visible_devices});
   return attempt;
 }
 
@@ -176,7 +173,7 @@ int end_in_order(mpi::Session& session, int exit_code) {
 void agree_on_build(mpi::Session& session) {
   const cli::BuildVersions& build = cli::build_versions();
   const std::string mine = cat("yolodist ", build.yolodist, " (git ", build.git, "), protocol ",
-                               protocol::version, ", on ", device::host_name());
+                               protocol::version, ", on ", host_name());
   const std::vector<std::string> all = mpi::all_gather_texts(session, mine, Deadline::after(agreement_limit),
                                                              "comparing the versions of the ranks");
   const auto version_of = [](const std::string& text) { return text.substr(0, text.rfind(", on ")); };
@@ -222,7 +219,7 @@ int run_as_rank(mpi::Session& session, supervise::SignalQueue& signals, const Jo
   } catch (const PeerLost&) {
     throw;
   } catch (const Error& error) {
-    if (session.rank() == 0) {
+    if (session.rank() == 0 && environment.is_leader()) {  // of ranks that are each alone, too
       log::error(error.one_line());
     }
     return end_in_order(session, to_int(error.exit_code()));

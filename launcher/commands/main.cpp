@@ -17,6 +17,7 @@
 #include "launcher/commands/job.h"
 #include "launcher/commands/monitor.h"
 #include "launcher/commands/plan.h"
+#include "launcher/commands/slurm.h"
 #include "launcher/commands/stop.h"
 #include "launcher/commands/train.h"
 #include "launcher/commands/val.h"
@@ -39,17 +40,18 @@ struct Command {
   int (*run)(const std::vector<std::string>& words);
   const char* purpose;
 };
-constexpr std::array<Command, 8> known_commands = {{
+constexpr std::array<Command, 9> known_commands = {{
     {"train", commands::train, "trains a model; the command where none is named"},
     {"val", commands::val, "validates a checkpoint: precision, recall, mAP, speed"},
     {"detect", commands::detect, "finds objects in pictures"},
     {"plan", commands::plan, "says what a training needs of each device's memory"},
+    {"slurm", commands::slurm, "prints or submits a batch script for SLURM that trains"},
     {"stop", commands::stop, "asks a run to save and stop, from any host"},
     {"monitor", commands::monitor, "shows the memory of every rank of a run, live"},
     {"diagnose", commands::diagnose, "says what happened to a run, or what the log of another trainer means"},
     {"doctor", commands::doctor, "says whether training can run on this host"},
 }};
-constexpr std::array<const char*, 3> later_commands = {"export", "prune", "slurm"};
+constexpr std::array<const char*, 2> later_commands = {"export", "prune"};
 
 std::string help() {
   std::string text = "yolodist [command] [options]\n\n";

@@ -162,7 +162,7 @@ RunPlan prepare_resumed(const cli::TrainCommandLine& line, const run::RunDirecto
   std::error_code ignored;
   if (named.extension() == ".pt" && fs::is_regular_file(named, ignored)) {
     plan.resume_checkpoint = absolute_path(named.string());
-  } else if (fs::is_regular_file(directory.weights_last(), ignored)) {
+  } else if (run::has_checkpoint(directory)) {  // the workers take the newest that can be read
     plan.resume_checkpoint = absolute_path(directory.weights_last().string());
   }
   log::info(plan.resume_checkpoint.empty()

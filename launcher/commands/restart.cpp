@@ -33,11 +33,14 @@ bool is_worth_a_restart(int exit_code) {
 Restarts::Restarts(int most, const protocol::Start& run)
     : most_(most),
       run_(run),
-      checkpoint_time_(time_of(run::RunDirectory{run.run_directory}.weights_last())) {}
+      checkpoint_time_(time_of(run::RunDirectory{run.run_directory}.weights_last())),
+      has_checkpoint_(!run.resume_checkpoint.empty()) {}
 
 bool Restarts::has_new_checkpoint() {
   const auto now = time_of(run::RunDirectory{run_.run_directory}.weights_last());
-  return now != std::exchange(checkpoint_time_, now) && now.has_value();
+  const bool is_new = now != std::exchange(checkpoint_time_, now) && now.has_value();
+  has_checkpoint_ = has_checkpoint_ || is_new;
+  return is_new;
 }
 
 std::optional<protocol::Start> Restarts::next(mpi::Session& session, const supervise::Outcome& outcome) {
@@ -49,7 +52,7 @@ std::optional<protocol::Start> Restarts::next(mpi::Session& session, const super
   if (session.rank() == 0) {
     count_ = has_new_checkpoint() ? 1 : count_ + 1;
     const std::string checkpoint = run::RunDirectory{run_.run_directory}.weights_last().string();
-    text = nlohmann::json{{"count", count_}, {"checkpoint", checkpoint_time_ ? checkpoint : ""}}.dump();
+    text = nlohmann::json{{"count", count_}, {"checkpoint", has_checkpoint_ ? checkpoint : ""}}.dump();
   }
   const nlohmann::json decision = nlohmann::json::parse(
       mpi::broadcast_text(session, text, 0, Deadline::after(agreement_limit), "agreeing on a restart"));

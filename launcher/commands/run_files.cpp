@@ -7,10 +7,10 @@
 #include <filesystem>
 
 #include "common/base/error.h"
+#include "common/base/host_name.h"
 #include "common/base/text.h"
 #include "common/config/share_folder.h"
 #include "launcher/cli/version.h"
-#include "launcher/device/host.h"
 #include "launcher/mpi/launch_environment.h"
 
 namespace yolodist::commands {
@@ -59,7 +59,7 @@ void write_run(const run::RunDirectory& directory, const RunRecord& record) {
                           {"libtorch", build.libtorch}, {"cuda", build.cuda},
                           {"nccl", build.nccl},         {"mpi", mpi::library_version()}};
   document["started"] = record.started.empty() ? now_text() : record.started;
-  document["host"] = device::host_name();
+  document["host"] = host_name();
   document["world_size"] = record.world_size;
   if (!record.lineage.empty()) {
     document["lineage"] = record.lineage;

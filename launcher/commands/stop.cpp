@@ -3,11 +3,11 @@
 #include "launcher/commands/stop.h"
 
 #include "common/base/atomic_file.h"
+#include "common/base/host_name.h"
 #include "common/base/text.h"
 #include "common/run/run_directory.h"
 #include "launcher/cli/stop_command_line.h"
 #include "launcher/commands/job.h"
-#include "launcher/device/host.h"
 
 namespace yolodist::commands {
 
@@ -20,7 +20,7 @@ int stop(const std::vector<std::string>& words) {
     return print_version();
   }
   const run::RunDirectory run = run::find_run(line.run, line.project, "stop");
-  write_file_atomically(run.stop_file(), cat("asked on ", device::host_name(), "\n"));
+  write_file_atomically(run.stop_file(), cat("asked on ", host_name(), "\n"));
   return print(
       cat("asked ", run.root.string(), " to save and stop; if nothing runs there, nothing happens\n"));
 }

@@ -45,6 +45,9 @@ class Nvml {
     }
     load(parent_of_slice_, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle");  // drivers from 450 on
     load(index_, "nvmlDeviceGetIndex");
+    load(mig_mode_, "nvmlDeviceGetMigMode");
+    load(most_slices_, "nvmlDeviceGetMaxMigDeviceCount");
+    load(slice_by_index_, "nvmlDeviceGetMigDeviceHandleByIndex");
     load(driver_version_, "nvmlSystemGetDriverVersion");
     load(cuda_version_, "nvmlSystemGetCudaDriverVersion_v2");
     if (const int result = init_(); result != nvml_success) {
@@ -84,8 +87,15 @@ class Nvml {
     for (unsigned int i = 0; i < count; ++i) {
       NvmlDevice handle = nullptr;
       // A card that is lost or that the container may not see is left out, as CUDA does.
-      if (by_index_(i, &handle) == nvml_success) {
+      if (by_index_(i, &handle) != nvml_success) {
+        continue;
+      }
+      if (!is_cut(handle)) {
         devices.push_back(describe(handle, handle, static_cast<int>(i)));
+        continue;
+      }
+      for (NvmlDevice slice : slices_of(handle)) {
+        devices.push_back(describe(slice, handle, static_cast<int>(i)));
       }
     }
     return devices;
@@ -112,6 +122,26 @@ class Nvml {
       missing_ = name;
     }
     return function != nullptr;
+  }
+
+  bool is_cut(NvmlDevice card) const {
+    constexpr unsigned int enabled = 1;
+    unsigned int current = 0, pending = 0;
+    return mig_mode_ != nullptr && most_slices_ != nullptr && slice_by_index_ != nullptr &&
+           mig_mode_(card, &current, &pending) == nvml_success && current == enabled;
+  }
+
+  std::vector<NvmlDevice> slices_of(NvmlDevice card) const {
+    std::vector<NvmlDevice> slices;
+    unsigned int most = 0;
+    most_slices_(card, &most);
+    for (unsigned int i = 0; i < most; ++i) {
+      NvmlDevice slice = nullptr;
+      if (slice_by_index_(card, i, &slice) == nvml_success) {  // not every place is taken
+        slices.push_back(slice);
+      }
+    }
+    return slices;
   }
 
   CudaDevice describe(NvmlDevice handle, NvmlDevice card, int index) const {
@@ -151,26 +181,54 @@ class Nvml {
   int (*memory_)(NvmlDevice, NvmlMemory*) = nullptr;
   int (*parent_of_slice_)(NvmlDevice, NvmlDevice*) = nullptr;
   int (*index_)(NvmlDevice, unsigned int*) = nullptr;
+  int (*mig_mode_)(NvmlDevice, unsigned int*, unsigned int*) = nullptr;
+  int (*most_slices_)(NvmlDevice, unsigned int*) = nullptr;
+  int (*slice_by_index_)(NvmlDevice, unsigned int, NvmlDevice*) = nullptr;
   int (*driver_version_)(char*, unsigned int) = nullptr;
   int (*cuda_version_)(int*) = nullptr;
 };
 
+// The only device of which `is_meant` is true.
+template <typename Claim>
+std::optional<CudaDevice> only(const std::vector<CudaDevice>& all, Claim is_meant) {
+  const auto first = std::find_if(all.begin(), all.end(), is_meant);
+  return first == all.end() || std::find_if(first + 1, all.end(), is_meant) != all.end()
+             ? std::nullopt
+             : std::optional(*first);
+}
+
 std::optional<CudaDevice> find(const Nvml& nvml, const std::vector<CudaDevice>& all,
                                const std::string& entry) {
-  if (entry.starts_with("MIG-")) {
-    return nvml.slice(entry);
+  if (entry.starts_with("MIG-") || entry.starts_with("GPU-")) {
+    const std::optional<CudaDevice> named =
+        only(all, [&](const CudaDevice& device) { return device.uuid.starts_with(entry); });
+    return named || entry.starts_with("GPU-") ? named : nvml.slice(entry);
   }
-  if (entry.starts_with("GPU-")) {
-    const auto named = [&](const CudaDevice& device) { return device.uuid.starts_with(entry); };
-    const auto first = std::find_if(all.begin(), all.end(), named);
-    return first == all.end() ? std::nullopt : std::optional(*first);
-  }
+  // As strtol reads it: "1x" is 1.
   int index = -1;
-  const auto result = std::from_chars(entry.data(), entry.data() + entry.size(), index);
-  const bool is_number = result.ec == std::errc() && result.ptr == entry.data() + entry.size();
+  std::from_chars(entry.data(), entry.data() + entry.size(), index);
   const auto first =
       std::find_if(all.begin(), all.end(), [&](const CudaDevice& device) { return device.index == index; });
-  return !is_number || first == all.end() ? std::nullopt : std::optional(*first);
+  return first == all.end() ? std::nullopt : std::optional(*first);
+}
+
+// Source: NVIDIA's CUDA programming guide (the list ends at what does not exist); that a device named twice
+// leaves none is how PyTorch describes the driver.
+std::vector<CudaDevice> those_visible(const Nvml& nvml, const std::vector<CudaDevice>& all,
+                                      const std::string& visible) {
+  std::vector<CudaDevice> devices;
+  for (const std::string& part : split(visible, ',')) {
+    const std::optional<CudaDevice> device = find(nvml, all, trimmed(part));
+    if (!device) {
+      break;
+    }
+    if (std::any_of(devices.begin(), devices.end(),
+                    [&](const CudaDevice& other) { return other.uuid == device->uuid; })) {
+      return {};
+    }
+    devices.push_back(*device);
+  }
+  return devices;
 }
 
 }  // namespace
@@ -184,26 +242,21 @@ CudaInventory read_cuda_inventory(const std::optional<std::string>& visible, con
   CudaInventory inventory;
   inventory.driver = nvml.driver();
   inventory.driver_cuda = nvml.driver_cuda();
+  inventory.visible = visible;
   if (all.empty()) {
     inventory.problem = "the NVIDIA driver knows no device here";
     return inventory;
   }
-  if (!visible) {
-    inventory.devices = all;
-    return inventory;
-  }
-  for (const std::string& part : split(*visible, ',')) {
-    const std::optional<CudaDevice> device = find(nvml, all, trimmed(part));
-    if (!device) {
-      break;
-    }
-    inventory.devices.push_back(*device);
-  }
+  inventory.devices = visible ? those_visible(nvml, all, *visible) : all;
   if (inventory.devices.empty()) {
     inventory.problem =
         cat("CUDA_VISIBLE_DEVICES='", *visible, "' leaves none of the ", all.size(), " devices");
   }
   return inventory;
+}
+
+bool is_slice(const CudaDevice& device) {
+  return device.uuid.starts_with("MIG-");
 }
 
 }  // namespace yolodist::device

@@ -25,11 +25,16 @@ struct CudaInventory {
   std::string problem;              // why there is none: "no NVIDIA driver (libnvidia-ml.so.1 not found)"
   std::string driver{};             // "550.54.14"; "" = it does not say
   int driver_cuda = 0;              // the newest CUDA that the driver runs: 12040 = 12.4; 0 = it does not say
+  std::optional<std::string> visible{};  // CUDA_VISIBLE_DEVICES as it was given
 };
 
+// A slice of a card (MIG).
+bool is_slice(const CudaDevice& device);
+
 // Asks the driver through NVML, loaded at run time: no CUDA is opened, and nothing of it is needed to build.
-// `visible` is CUDA_VISIBLE_DEVICES, nothing if unset; numbers, UUIDs or beginnings of UUIDs; as in CUDA, the
-// list ends at the first entry that does not exist.
+// A card that is cut into slices is not there itself, its slices are. `visible` is CUDA_VISIBLE_DEVICES,
+// nothing if unset: numbers, UUIDs, or beginnings of UUIDs that fit one device. As in CUDA, the list ends at
+// the first entry that does not exist, and a device named twice leaves none.
 CudaInventory read_cuda_inventory(const std::optional<std::string>& visible,
                                   const std::string& library = "libnvidia-ml.so.1");
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include "common/base/error.h"
 #include "common/base/text.h"
@@ -71,14 +72,14 @@ std::vector<CudaDevice> devices_to_use(const DeviceRequest& request, const CudaI
   }
   std::vector<CudaDevice> chosen;
   for (const int number : request.numbers) {
-    const auto found = std::find_if(inventory.devices.begin(), inventory.devices.end(),
-                                    [&](const CudaDevice& device) { return device.index == number; });
-    if (found == inventory.devices.end()) {
+    const size_t before = chosen.size();
+    std::copy_if(inventory.devices.begin(), inventory.devices.end(), std::back_inserter(chosen),
+                 [&](const CudaDevice& device) { return device.index == number; });
+    if (chosen.size() == before) {
       throw DeviceUnavailable(
           cat("--device asks for device ", number, ", visible are ", listed(inventory.devices)),
           "Numbers are those of nvidia-smi; CUDA_VISIBLE_DEVICES hides devices.");
     }
-    chosen.push_back(*found);
   }
   return chosen;
 }
@@ -91,9 +92,27 @@ CudaDevice device_of_rank(const std::vector<CudaDevice>& devices, int local_rank
   if (local_size > static_cast<int>(devices.size())) {
     throw DeviceUnavailable(
         cat(local_size, " ranks on this host, but ", devices.size(), " devices: ", listed(devices)),
-        "Start one rank a device, or use --device cpu.");
+        "Start one rank a device (with SLURM: --ntasks-per-node as many as --gpus-per-node), or use --device "
+        "cpu.");
   }
   return devices[static_cast<size_t>(local_rank)];
+}
+
+std::optional<std::string> visible_to_worker(const CudaInventory& inventory, const CudaDevice& own) {
+  if (is_slice(own)) {
+    return own.uuid;
+  }
+  if (!inventory.visible) {
+    return std::nullopt;
+  }
+  std::vector<std::string> uuids;
+  for (const CudaDevice& device : inventory.devices) {
+    if (device.uuid.empty()) {
+      return inventory.visible;
+    }
+    uuids.push_back(device.uuid);
+  }
+  return join(uuids, ",");
 }
 
 }  // namespace yolodist::device

@@ -14,7 +14,6 @@ namespace yolodist::device {
 // Core numbers, ascending.
 using Cores = std::vector<int>;
 
-std::string host_name();
 Bytes host_memory();
 
 // The cores on which this process (or another one) may run; nothing if that process cannot be asked.

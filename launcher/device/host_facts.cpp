@@ -12,6 +12,7 @@
 #include <iterator>
 #include <vector>
 
+#include "common/base/host_name.h"
 #include "common/base/text.h"
 #include "launcher/device/host.h"
 

@@ -21,9 +21,20 @@ struct LaunchEnvironment {
 
 using GetVariable = std::function<const char*(const char* name)>;
 
-// Throws UsageError where starting would give something other than what was meant: srun without PMIx, a SLURM
-// batch shell with several tasks but no srun (unless `will_start_mpirun`), torchrun, another MPI's mpiexec.
-LaunchEnvironment read_launch_environment(const GetVariable& get, bool will_start_mpirun);
+// The MPI that this program is built with, and what SLURM has for it.
+struct Library {
+  std::string version;  // "Open MPI v4.1.4", "MPICH 4.3.2"
+  // What `srun --mpi=list` offers; empty = not known. Asked on one rank, and only to word a refusal.
+  std::function<std::vector<std::string>()> srun_offers;
+  bool is_open_mpi() const { return version.starts_with("Open MPI"); }
+};
+Library this_library();
+
+// Throws UsageError where starting would give something other than what was meant: srun without what this MPI
+// needs of it, a SLURM batch shell with several tasks but no srun (unless `will_start_mpirun`), torchrun,
+// another MPI's mpirun or mpiexec. The hint has lines that work, with this job's counts.
+LaunchEnvironment read_launch_environment(const GetVariable& get, bool will_start_mpirun,
+                                          const Library& library = this_library());
 
 // Throws UsageError when the starter and MPI disagree about the number of ranks (N processes that are each
 // alone).
@@ -34,14 +45,17 @@ bool is_launch_variable(std::string_view name);
 
 // The mask that mpirun's own binding policy left: true if nobody asked for a binding, so that a narrow mask
 // is only mpirun's default (one core a rank for one or two ranks).
-bool is_default_binding(const GetVariable& get);
+// `starter`: the words of the process that started this one; needed for Open MPI 5 only.
+bool is_default_binding(const GetVariable& get, const std::vector<std::string>& starter);
 
 // The words before the program that start `ranks` ranks of it on this host.
 std::vector<std::string> mpirun_words(int ranks);
 // "NAME=value" that mpirun needs in its environment (running as root).
 std::vector<std::string> mpirun_variables();
 
-// "Open MPI v4.1.4", without MPI_Init.
+// "Open MPI v4.1.4", "MPICH 4.3.2", without MPI_Init.
 std::string library_version();
+// The same of what MPI_Get_library_version says.
+std::string short_library_version(std::string_view text);
 
 }  // namespace yolodist::mpi

@@ -14,6 +14,7 @@
 #include "common/base/signal_names.h"
 #include "common/base/text.h"
 #include "common/run/run_directory.h"
+#include "launcher/mpi/starter.h"
 
 namespace yolodist::supervise {
 namespace {
@@ -26,28 +27,16 @@ constexpr std::chrono::nanoseconds idle_sleep = 100ms;
 constexpr std::chrono::nanoseconds ending_sleep = 2ms;
 // Data move: a transfer takes some dozen looks on both sides.
 constexpr std::chrono::nanoseconds moving_sleep = 100us;
-// A peer has not come yet: the longer it takes, the less another moment matters.
-constexpr std::chrono::nanoseconds shortest_sleep = 50us;
-constexpr std::chrono::nanoseconds longest_sleep = 1ms;
-constexpr int share_of_wait = 16;
-// A transfer that takes this long is stuck behind a peer that does not get a core.
-constexpr std::chrono::nanoseconds long_wait = 20ms;
 // Timers of this process fire this exactly; 50 µs is the default of Linux, longer than the shortest sleep.
 constexpr unsigned long timer_slack_ns = 5000;
+
+// A turn of the loop takes milliseconds. After a longer one this process was stopped, or the machine slept.
+constexpr std::chrono::nanoseconds own_sleep = 5s;
 
 // No collective is this large; guards the multiplication by the element size.
 constexpr int64_t largest_element_count = int64_t{1} << 48;
 
 }  // namespace
-
-std::chrono::nanoseconds SleepRhythm::next() const {
-  const std::chrono::nanoseconds waited = std::chrono::steady_clock::now() - since_;
-  return std::clamp(waited / share_of_wait, shortest_sleep, longest_sleep);
-}
-
-bool SleepRhythm::is_long() const {
-  return std::chrono::steady_clock::now() - since_ > long_wait;
-}
 
 EventLoop::EventLoop(mpi::Session& session, SignalQueue& signals, const Attempt& attempt,
                      const Limits& limits)
@@ -92,6 +81,7 @@ Outcome EventLoop::run() {
     if (failing_ && !announced_at_ && (!worker_ || worker_->end())) {
       announce_end(own_failure_ ? own_failure_->exit_code : to_int(ExitCode::ok), own_failure_);
     }
+    notice_own_sleep();
     keep_worker_deadlines();
     keep_peer_deadlines();
     if (all_ended()) {
@@ -325,6 +315,14 @@ void EventLoop::end_worker() {
   }
 }
 
+void EventLoop::notice_own_sleep() {
+  const Clock::time_point now = Clock::now();
+  if (now - std::exchange(awake_at_, now) > own_sleep) {
+    worker_watch_.forget_silence(now);
+    peer_watch_.forget_silence(now);
+  }
+}
+
 void EventLoop::keep_worker_deadlines() {
   if (!worker_ || worker_->end()) {
     return;
@@ -461,6 +459,7 @@ void EventLoop::give_up(const std::string& why, const std::vector<int>& silent) 
     log::error(cat(named({report->rank}), ": ", report->what, ". ", report->hint));
   }
   worker_.reset();
+  mpi::end_starter_after(limits_.starter_end);
   session_.abort(report != nullptr ? report->exit_code : to_int(ExitCode::peer_lost));
 }
 

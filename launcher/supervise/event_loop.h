@@ -12,22 +12,11 @@
 #include "launcher/supervise/failure.h"
 #include "launcher/supervise/launcher_messages.h"
 #include "launcher/supervise/peer_watch.h"
+#include "launcher/supervise/sleep_rhythm.h"
 #include "launcher/supervise/supervisor.h"
 #include "launcher/supervise/worker_watch.h"
 
 namespace yolodist::supervise {
-
-// How long to sleep between looks at MPI: short while something has just begun, longer while it takes long,
-// so that waiting costs next to nothing and a transfer that is about to finish is noticed soon.
-class SleepRhythm {
- public:
-  void something_happened() { since_ = std::chrono::steady_clock::now(); }
-  std::chrono::nanoseconds next() const;
-  bool is_long() const;  // nothing has happened for so long that looking often does not help
-
- private:
-  std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
-};
 
 // The one loop of an attempt. See supervisor.h for what it promises.
 class EventLoop {
@@ -58,6 +47,7 @@ class EventLoop {
   void start_worker();
   void fail(run::FailureReport report);
   void end_worker();
+  void notice_own_sleep();
   void keep_worker_deadlines();
   void keep_peer_deadlines();
   void announce_end(int exit_code, std::optional<run::FailureReport> report);
@@ -92,6 +82,7 @@ class EventLoop {
   bool collectives_complete_ = false;  // the missing ones have been started
 
   // Moments; nothing = not reached yet.
+  Clock::time_point awake_at_ = Clock::now();       // the last turn of the loop
   std::optional<Clock::time_point> said_end_at_;    // done or failure message of the worker
   std::optional<Clock::time_point> terminated_at_;  // SIGTERM sent
   std::optional<Clock::time_point> failing_at_;

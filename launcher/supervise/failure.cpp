@@ -69,6 +69,12 @@ std::optional<run::FailureReport> report_of_end(const WorkerRecord& record, cons
     report.what =
         cat("the worker ended with exit code ", end.exit_code, where_it_was(record), " without saying why");
     report.hint = "Its own output above, or logs/ in the run directory, may tell.";
+    constexpr int loader_failed = 127;
+    if (end.exit_code == loader_failed) {
+      report.hint =
+          "A shared library is missing (its output above; yolodist doctor). LibTorch: link it to "
+          "lib/yolodist/libtorch beside bin/, or set LD_LIBRARY_PATH.";
+    }
     if (end.exit_code == to_int(ExitCode::ok) || end.exit_code == to_int(ExitCode::state_saved)) {
       report.exit_code = to_int(ExitCode::internal);
     }

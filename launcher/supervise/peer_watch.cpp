@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/supervise/peer_watch.h"
 
+#include <algorithm>
+
 namespace yolodist::supervise {
 namespace {
 
@@ -14,6 +16,10 @@ PeerWatch::PeerWatch(int rank, int size, std::chrono::seconds silence, Clock::ti
   for (int other = rank == 0 ? 1 : 0; other < (rank == 0 ? size : 1); ++other) {
     others_.push_back(other);
   }
+}
+
+void PeerWatch::forget_silence(Clock::time_point now) {
+  std::fill(heard_at_.begin(), heard_at_.end(), now);
 }
 
 std::vector<int> PeerWatch::beats_due(Clock::time_point now) {

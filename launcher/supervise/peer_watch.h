@@ -18,6 +18,8 @@ class PeerWatch {
 
   // Something came from that rank.
   void heard(int from, Clock::time_point now) { heard_at_[static_cast<size_t>(from)] = now; }
+  // This launcher did not run itself for a while (stopped, or the machine slept): silence meant nothing.
+  void forget_silence(Clock::time_point now);
   // The ranks to send a sign of life to now; empty if the last one was less than a second ago.
   std::vector<int> beats_due(Clock::time_point now);
   // The ranks that have said nothing for longer than `silence`, of those that this rank listens to.

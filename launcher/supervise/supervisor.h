@@ -39,6 +39,7 @@ struct Limits {
   std::chrono::seconds peer_silence{30};       // another launcher: its host is dead or cut off
   std::chrono::seconds exit_after_done{60};    // a worker that said it is about to end
   std::chrono::milliseconds kill_grace{2000};  // SIGTERM to SIGKILL
+  std::chrono::seconds starter_end{15};        // after the end of all ranks here: mpirun
   std::chrono::seconds peers_end{10};          // after a failure: the other launchers, beyond kill_grace
   std::chrono::minutes peers_finish{30};       // after this worker finished in order: the others
 };

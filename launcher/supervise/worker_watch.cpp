@@ -14,7 +14,7 @@ namespace {
 constexpr int step_factor = 10;
 
 bool is_part_of_step(const std::string& phase) {
-  return phase != "start" && phase != "validation" && phase != "checkpoint";
+  return phase != "validation" && phase != "checkpoint";
 }
 
 long long seconds(WorkerWatch::Clock::duration duration) {
@@ -45,8 +45,16 @@ void WorkerWatch::sent_sample(const std::string& phase, Clock::time_point now) {
   has_left_step_ = has_left_step_ || !is_part_of_step(phase);
 }
 
+void WorkerWatch::forget_silence(Clock::time_point now) {
+  active_at_ = now;
+  if (heard_at_) {
+    heard_at_ = now;
+  }
+}
+
 WorkerWatch::Clock::duration WorkerWatch::stuck_after() const {
-  if (!is_part_of_step(phase_)) {
+  // Between two phases a worker names "start", as before the first.
+  if (!is_part_of_step(phase_) || (!progress_at_ && phase_ == "start")) {
     return limits_.stuck_elsewhere;
   }
   return progress_at_ ? std::max<Clock::duration>(limits_.stuck_step, step_factor * longest_step_)

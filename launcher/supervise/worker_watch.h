@@ -25,6 +25,9 @@ class WorkerWatch {
   // It asked for something, or got what it had asked for.
   void was_active(Clock::time_point now) { active_at_ = now; }
 
+  // As in PeerWatch.
+  void forget_silence(Clock::time_point now);
+
   struct Trouble {
     bool is_start = false;  // it never came up: a bug or a file system, not a lost peer
     std::string what, hint;

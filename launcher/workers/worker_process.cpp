@@ -74,13 +74,16 @@ int spawn(const WorkerCommand& command, std::vector<std::string> words, int link
   posix_spawn_file_actions_adddup2(&actions, memory_fd, child_memory_fd);
   close_the_rest(actions);
 
-  // The launcher blocks the signals that it reads from a descriptor; the worker starts as any program.
+  // Schedulers signal every process: until the worker has its handlers (worker/link lets these through then),
+  // a request to stop would end it. An extra signal is the launcher's alone.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t mask, all;
   sigemptyset(&mask);
-  if (command.blocked_signal != 0) {
-    sigaddset(&mask, command.blocked_signal);  // schedulers signal every process
+  for (const int number : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, command.blocked_signal}) {
+    if (number != 0) {
+      sigaddset(&mask, number);
+    }
   }
   sigfillset(&all);
   posix_spawnattr_setsigmask(&attributes, &mask);

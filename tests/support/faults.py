@@ -64,6 +64,13 @@ class FaultTest(product.ProductTest):
         self.sessions.append(process.pid)
         return process
 
+    def wait_for(self, condition, seconds, what):
+        """As wait_until, and a failure shows what the job has said."""
+        try:
+            return wait_until(condition, seconds, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.output()[-3000:]}") from None
+
     def output(self):
         return (self.folder / "output.txt").read_text()
 

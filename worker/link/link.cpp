@@ -41,6 +41,13 @@ void set_signal_handlers() {
     sigaction(number, &action, nullptr);
   }
   std::signal(SIGINT, SIG_IGN);
+  // The launcher starts workers with these blocked, so that none comes before the handlers are there.
+  sigset_t awaited;
+  sigemptyset(&awaited);
+  for (const int number : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) {
+    sigaddset(&awaited, number);
+  }
+  pthread_sigmask(SIG_UNBLOCK, &awaited, nullptr);
   std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
 }

@@ -80,6 +80,43 @@ TEST(AtomicFile, KeepsTheOldContentWhenTheDiskIsFull) {
   EXPECT_THAT(names_in(folder.path()), ElementsAre("a.txt"));
 }
 
+TEST(AtomicFile, AsksOnceMoreBeforeItTakesItsPlace) {
+  const TemporaryFolder folder;
+  const auto path = folder.write("a.txt", "old");
+  EXPECT_EQ(thrown<StorageError>([&] {
+              AtomicFile file(path);
+              file.write("new");
+              file.commit([&] {
+                EXPECT_EQ(read_file(path), "old");
+                throw StorageError("not any more");
+              });
+            }),
+            "not any more");
+  EXPECT_EQ(read_file(path), "old");
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("a.txt"));
+}
+
+TEST(AtomicFile, KnowsBeforehandThatThereIsNoRoom) {
+  const TemporaryFolder folder;
+  AtomicFile file(folder / "a.txt");
+  file.require_room(1);
+  EXPECT_THAT(thrown<NoRoom>([&] { file.require_room(int64_t{1} << 60); }),
+              AllOf(HasSubstr("a.txt: No space left on device"), HasSubstr("are free")));
+}
+
+TEST(RemoveTemporaries, TakesOnlyItsOwn) {
+  const TemporaryFolder folder;
+  for (const char* name :
+       {"last.pt", "last.pt.tmp-12", "best.pt.tmp-7", "a.tmp-", "a.tmp-1x", ".tmp-5", "tmp-5"}) {
+    folder.write(name, "x");
+  }
+  std::filesystem::create_directory(folder / "folder.tmp-3");
+  EXPECT_EQ(remove_temporaries(folder.path()), 2);
+  EXPECT_THAT(names_in(folder.path()), testing::UnorderedElementsAre("last.pt", "a.tmp-", "a.tmp-1x",
+                                                                     ".tmp-5", "tmp-5", "folder.tmp-3"));
+  EXPECT_EQ(remove_temporaries(folder / "missing"), 0);
+}
+
 TEST(AtomicFile, NamesTheFolderThatIsNotThere) {
   const TemporaryFolder folder;
   const std::string message = thrown<StorageError>([&] { write_file_atomically(folder / "no/a.txt", "x"); });

@@ -39,7 +39,9 @@ TEST(FailureReport, KeepsWhatIsKnownOfTheMemory) {
   const TemporaryFolder folder;
   FailureReport written = report(1, 71, 5);
   EXPECT_FALSE(to_json(written).contains("memory"));
+  EXPECT_FALSE(to_json(written).contains("collectives"));
   written.memory = {{"piece", "model.4.cv1"}, {"requested_bytes", 4096}};
+  written.collectives = {{"rank", 1}, {"last", nlohmann::json::array()}};
   write_failure_report(folder / "f.json", written);
   EXPECT_EQ(read_failure_report(folder / "f.json"), written);
   EXPECT_NE(read_failure_report(folder / "f.json"), report(1, 71, 5));

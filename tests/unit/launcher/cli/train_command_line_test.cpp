@@ -235,7 +235,7 @@ TEST(ParseTrain, HelpListsEveryOptionWithItsDefault) {
   EXPECT_TRUE(parse_train(words("--version")).wants_version);
   const std::string help = train_help();
   for (const char* text : {"--epochs N (=100)", "--batch-size N (=16)", "--imgsz PX (=640)",
-                           "(=hyp.scratch-low)", "--resume [PATH]", "Recipe", "Execution"}) {
+                           "(=hyp.scratch-low)", "--resume [PATH|auto]", "Recipe", "Execution"}) {
     EXPECT_THAT(help, HasSubstr(text));
   }
 }

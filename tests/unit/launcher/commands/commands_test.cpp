@@ -51,7 +51,7 @@ TEST(SettlePlaces, RefusesADeviceTwiceAndDevicesOnSomeRanksOnly) {
   std::vector<Place> mixed = {place(0, 0, {0}, "GPU-1"), place(1, 1, {0})};
   EXPECT_THAT(thrown<DeviceUnavailable>([&] { settle_places(mixed, 0); }),
               HasSubstr("rank 1 on host1 has none"));
-  std::vector<Place> other_host = {place(0, 0, {0}, "GPU-1"), place(1, 1, {0}, "GPU-1")};
+  std::vector<Place> other_host = {place(0, 0, {0}, "GPU-1"), place(1, 1, {0}, "GPU-2")};
   EXPECT_NO_THROW(settle_places(other_host, 0));
 }
 

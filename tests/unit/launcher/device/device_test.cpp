@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/error.h"
+#include "common/base/host_name.h"
 #include "launcher/device/cuda_inventory.h"
 #include "launcher/device/device_choice.h"
 #include "launcher/device/host.h"
@@ -48,7 +49,7 @@ TEST(CudaInventory, DescribesTheCards) {
   EXPECT_EQ(inventory.devices[1].pci, "00000000:61:00.0");
   EXPECT_EQ(inventory.devices[1].name, "Card 1");
   EXPECT_EQ(inventory.devices[1].memory.count, int64_t{2} << 30);
-  EXPECT_EQ(inventory.devices[1].free.count, int64_t{512} << 20);
+  EXPECT_EQ(inventory.devices[1].free.count, int64_t{1} << 30);
   EXPECT_EQ(inventory.driver, "580.65.06");
   EXPECT_EQ(inventory.driver_cuda, 13000);
 }
