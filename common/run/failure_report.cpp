@@ -38,6 +38,9 @@ nlohmann::ordered_json to_json(const FailureReport& report) {
   if (!report.memory.is_null()) {
     document["memory"] = report.memory;
   }
+  if (!report.collectives.is_null()) {
+    document["collectives"] = report.collectives;
+  }
   return document;
 }
 
@@ -53,6 +56,7 @@ FailureReport failure_report_from_json(const nlohmann::json& document, const std
     document.at("hint").get_to(report.hint);
     document.at("time_ns").get_to(report.time_ns);
     report.memory = document.value("memory", nlohmann::json());
+    report.collectives = document.value("collectives", nlohmann::json());
   } catch (const nlohmann::json::exception& failure) {
     throw DataError(cat(where, ": not a failure report: ", failure.what()));
   }

@@ -23,6 +23,8 @@ struct FailureReport {
   int64_t time_ns = 0;  // since 1970, the host's clock
   // Of an out-of-memory: what common/run/memory_report.h describes. null = none; the key is left out then.
   nlohmann::json memory = nullptr;
+  // Of a collective between devices that failed: what worker/comm/collective_trace.h describes. null = none.
+  nlohmann::json collectives = nullptr;
 
   bool operator==(const FailureReport&) const = default;
 };

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -16,13 +15,12 @@
 #include <functional>
 #include <map>
 #include <mutex>
-#include <numeric>
 #include <thread>
 #include <vector>
 
 #include "common/base/error.h"
 #include "common/base/text.h"
-#include "common/protocol/shared_memory.h"
+#include "tests/support/communicator_suite.h"
 #include "worker/comm/host_communicator.h"
 #include "worker/link/link.h"
 
@@ -45,125 +43,10 @@ struct Worker {
   int size() const { return start.world_size; }
 };
 
-// Sums over ranks of (i + 1) * (r + 1), in chunks and in place.
-template <typename T>
-void fill(std::span<T> values, int rank) {
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<T>(i % 1000 + 1) * static_cast<T>(rank + 1);
-  }
-}
-
-template <typename T>
-void expect_total(std::span<const T> values, int size, const std::string& what) {
-  for (size_t i = 0; i < values.size(); ++i) {
-    const T expected = static_cast<T>(i % 1000 + 1) * static_cast<T>(size * (size + 1) / 2);
-    if (values[i] != expected) {
-      throw InternalError(cat(what, ": element ", i, " is ", values[i], ", should be ", expected));
-    }
-  }
-}
-
-template <typename T>
-void reduce_copied(Worker& w, Dtype dtype) {
-  // One, a whole slot, one more, and more than the staging area together.
-  const size_t slot = static_cast<size_t>(protocol::staging_slot_bytes) / sizeof(T);
-  for (const size_t count :
-       {size_t{0}, size_t{1}, size_t{3}, size_t{1000}, slot, slot + 1, size_t{1000003}}) {
-    std::vector<T> values(count);
-    fill<T>(values, w.rank());
-    w.communicator.all_reduce(values.data(), count, dtype, Reduction::sum)->wait(soon());
-    expect_total<T>(values, w.size(), cat("copied all-reduce of ", count));
-  }
-}
-
-void reduce_in_place(Worker& w) {
-  constexpr size_t bucket_count = 8, floats = 100003, stride = (floats * sizeof(float) + 63) / 64 * 64;
-  const std::span<std::byte> memory = w.communicator.allocate_shared(bucket_count * stride);
-  check(reinterpret_cast<uintptr_t>(memory.data()) % 64 == 0, "shared memory is aligned");
-  std::vector<std::unique_ptr<comm::Work>> works;
-  std::vector<std::span<float>> buckets;
-  for (size_t b = 0; b < bucket_count; ++b) {
-    buckets.emplace_back(reinterpret_cast<float*>(memory.data() + b * stride), floats);
-    fill<float>(buckets.back(), w.rank());
-    works.push_back(w.communicator.all_reduce(buckets.back().data(), floats, Dtype::f32, Reduction::sum));
-    int64_t votes = 1;  // the other channel goes on meanwhile
-    comm::all_reduce_sum(w.communicator, std::span(&votes, 1), soon());
-    check(votes == w.size(), "small reductions work beside large ones");
-  }
-  for (size_t b = bucket_count; b-- > 0;) {
-    works[b]->wait(soon());
-    check(works[b]->is_done(), "what was waited for is done");
-    expect_total<float>(buckets[b], w.size(), cat("bucket ", b));
-  }
-  std::fill(buckets[0].begin(), buckets[0].end(), static_cast<float>(w.rank()));
-  w.communicator.broadcast(buckets[0].data(), floats * sizeof(float), w.size() - 1)->wait(soon());
-  check(buckets[0][floats - 1] == static_cast<float>(w.size() - 1), "broadcast in shared memory");
-  check(w.communicator.all_reduce_count() > static_cast<int64_t>(bucket_count), "reductions are counted");
-}
-
-void gather_and_broadcast(Worker& w) {
-  const auto ranks = static_cast<size_t>(w.size());
-  for (const size_t bytes : {size_t{0}, size_t{1}, size_t{7}, size_t{100000}, size_t{3000001}}) {
-    const std::vector<unsigned char> mine(bytes, static_cast<unsigned char>(w.rank() + 1));
-    std::vector<unsigned char> all(bytes * ranks);
-    w.communicator.all_gather(mine.data(), bytes, all.data())->wait(soon());
-    for (size_t i = 0; i < all.size(); ++i) {
-      check(all[i] == i / bytes + 1, cat("gathered byte ", i, " of ", bytes, " a rank"));
-    }
-  }
-  const std::string mine(static_cast<size_t>(w.rank()) * 5, static_cast<char>('a' + w.rank()));
-  const std::vector<std::string> texts = comm::all_gather_strings(w.communicator, mine, soon());
-  for (size_t r = 0; r < ranks; ++r) {
-    check(texts[r] == std::string(r * 5, static_cast<char>('a' + r)),
-          "strings of different length are gathered");
-  }
-  for (int root = 0; root < w.size(); ++root) {
-    std::vector<int> values(1500000, w.rank() == root ? root + 7 : -1);
-    w.communicator.broadcast(values.data(), values.size() * sizeof(int), root)->wait(soon());
-    check(values.front() == root + 7 && values.back() == root + 7, "broadcast from every rank");
-  }
-}
-
-void many_at_once(Worker& w) {
-  std::vector<std::vector<double>> values(60, std::vector<double>(20000));
-  std::vector<std::unique_ptr<comm::Work>> works;
-  for (std::vector<double>& v : values) {
-    fill<double>(v, w.rank());
-    works.push_back(w.communicator.all_reduce(v.data(), v.size(), Dtype::f64, Reduction::sum));
-  }
-  for (size_t i = 0; i < works.size(); ++i) {
-    works[i]->wait(soon());
-    expect_total<double>(values[i], w.size(), cat("reduction ", i, " of many"));
-  }
-  std::vector<int64_t> extremes = {w.rank(), -w.rank()};
-  comm::all_reduce_max(w.communicator, extremes, soon());
-  check(extremes[0] == w.size() - 1 && extremes[1] == 0, "maximum");
-}
-
-// The same bits everywhere, whatever the order in which a sum was made.
-void same_bits(Worker& w) {
-  std::vector<double> values(5000);
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = std::sin(static_cast<double>(i) * 1.7 + w.rank()) * std::pow(10.0, w.rank() * 3);
-  }
-  comm::all_reduce_sum(w.communicator, std::span(values), soon());
-  const size_t bytes = values.size() * sizeof(double);
-  std::vector<char> all(bytes * static_cast<size_t>(w.size()));
-  w.communicator.all_gather(values.data(), bytes, all.data())->wait(soon());
-  for (int r = 0; r < w.size(); ++r) {
-    check(std::memcmp(all.data() + static_cast<size_t>(r) * bytes, values.data(), bytes) == 0,
-          "all ranks get the same bits");
-  }
-}
-
 ExitCode collectives(Worker& w) {
-  reduce_copied<double>(w, Dtype::f64);
-  reduce_copied<float>(w, Dtype::f32);
-  reduce_copied<int64_t>(w, Dtype::i64);
-  reduce_in_place(w);
-  gather_and_broadcast(w);
-  many_at_once(w);
-  same_bits(w);
+  for (const comm::CommunicatorCase& one : comm::communicator_cases()) {
+    one.run(w.communicator);
+  }
   return ExitCode::ok;
 }
 

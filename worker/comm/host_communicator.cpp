@@ -105,6 +105,7 @@ class HostCommunicator::Staging : public std::enable_shared_from_this<HostCommun
     const std::byte* source = nullptr;  // copied into the slot at source_offset; null = nothing to copy
     size_t source_bytes = 0, source_offset = 0;
     std::byte* destination = nullptr;  // gets `copies` pieces of copy_bytes, stride_bytes apart
+    size_t result_offset = 0;          // where the first piece begins in the slot
     size_t copy_bytes = 0, copies = 1, stride_bytes = 0;
     std::shared_ptr<Operation> operation;
   };
@@ -142,8 +143,8 @@ class HostCommunicator::Staging : public std::enable_shared_from_this<HostCommun
   void finish(int64_t slot, const Chunk& chunk, const std::string& error) {
     if (error.empty() && chunk.destination != nullptr) {
       for (size_t i = 0; i < chunk.copies; ++i) {
-        std::memcpy(chunk.destination + i * chunk.stride_bytes, slot_memory(slot) + i * chunk.copy_bytes,
-                    chunk.copy_bytes);
+        std::memcpy(chunk.destination + i * chunk.stride_bytes,
+                    slot_memory(slot) + chunk.result_offset + i * chunk.copy_bytes, chunk.copy_bytes);
       }
     }
     chunk.operation->finish_chunk(error);
@@ -315,6 +316,44 @@ std::unique_ptr<Work> HostCommunicator::broadcast(void* data, size_t bytes, int 
       chunk.source_bytes = chunk.copy_bytes;
     } else {
       chunk.destination = piece;
+    }
+    chunk.operation = operation;
+    chunks.push_back(std::move(chunk));
+  }
+  operation->unfinished_chunks = chunks.size();
+  staging_->enqueue(std::move(chunks));
+  return std::make_unique<HostWork>(operation);
+}
+
+std::unique_ptr<Work> HostCommunicator::reduce_scatter(const void* data, void* mine, size_t count,
+                                                       Dtype dtype, Reduction reduction) {
+  auto operation = std::make_shared<Operation>();
+  operation->name = cat("reduce-scatter of ", count, " elements a rank");
+  const size_t element_bytes = size_of(dtype);
+  if (world_size_ == 1 && count > 0 && data != mine) {
+    std::memmove(mine, data, count * element_bytes);
+  }
+  if (world_size_ == 1 || count == 0) {
+    return std::make_unique<HostWork>(operation);
+  }
+  const auto ranks = static_cast<size_t>(world_size_);
+  const size_t elements_a_chunk = static_cast<size_t>(protocol::staging_slot_bytes) / element_bytes;
+  const size_t own_begin = static_cast<size_t>(rank_) * count;
+  std::vector<Staging::Chunk> chunks;
+  for (size_t begin = 0; begin < ranks * count; begin += elements_a_chunk) {
+    const size_t end = std::min(begin + elements_a_chunk, ranks * count);
+    Staging::Chunk chunk;
+    chunk.collective.kind = CollectiveKind::all_reduce;
+    chunk.collective.dtype = to_protocol(dtype);
+    chunk.collective.reduction = to_protocol(reduction);
+    chunk.collective.count = static_cast<int64_t>(end - begin);
+    chunk.source = static_cast<const std::byte*>(data) + begin * element_bytes;
+    chunk.source_bytes = (end - begin) * element_bytes;
+    const size_t kept_begin = std::max(begin, own_begin), kept_end = std::min(end, own_begin + count);
+    if (kept_begin < kept_end) {
+      chunk.destination = static_cast<std::byte*>(mine) + (kept_begin - own_begin) * element_bytes;
+      chunk.copy_bytes = (kept_end - kept_begin) * element_bytes;
+      chunk.result_offset = (kept_begin - begin) * element_bytes;
     }
     chunk.operation = operation;
     chunks.push_back(std::move(chunk));

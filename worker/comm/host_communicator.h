@@ -26,6 +26,9 @@ class HostCommunicator : public Communicator {
   std::unique_ptr<Work> all_reduce(void* data, size_t count, Dtype dtype, Reduction reduction) override;
   std::unique_ptr<Work> all_gather(const void* mine, size_t bytes, void* gathered) override;
   std::unique_ptr<Work> broadcast(void* data, size_t bytes, int root) override;
+  // An all-reduce of everything, of which each rank keeps its piece.
+  std::unique_ptr<Work> reduce_scatter(const void* data, void* mine, size_t count, Dtype dtype,
+                                       Reduction reduction) override;
   int64_t all_reduce_count() const override { return all_reduce_count_; }
 
  private:

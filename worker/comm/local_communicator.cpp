@@ -18,7 +18,7 @@
 namespace yolodist::comm {
 namespace {
 
-enum class Kind { all_reduce, all_gather, broadcast };
+enum class Kind { all_reduce, reduce_scatter, all_gather, broadcast };
 
 struct Call {
   Kind kind = Kind::all_reduce;
@@ -26,7 +26,7 @@ struct Call {
   Dtype dtype = Dtype::f32;
   Reduction reduction = Reduction::sum;
   int root = 0;
-  const std::byte* source = nullptr;  // all_gather
+  const std::byte* source = nullptr;  // reduce_scatter, all_gather
   std::byte* data = nullptr;
   bool matches(const Call& other) const {
     return kind == other.kind && count == other.count && dtype == other.dtype &&
@@ -44,10 +44,14 @@ struct Meeting {
 
 template <typename T>
 void reduce(const std::vector<Call>& calls) {
-  std::vector<T> total(calls[0].count);
-  std::memcpy(total.data(), calls[0].data, total.size() * sizeof(T));
+  const bool scatters = calls[0].kind == Kind::reduce_scatter;
+  const auto values_of = [&](const Call& call) {
+    return reinterpret_cast<const T*>(scatters ? call.source : call.data);
+  };
+  std::vector<T> total(calls[0].count * (scatters ? calls.size() : 1));
+  std::memcpy(total.data(), values_of(calls[0]), total.size() * sizeof(T));
   for (size_t r = 1; r < calls.size(); ++r) {
-    const T* values = reinterpret_cast<const T*>(calls[r].data);
+    const T* values = values_of(calls[r]);
     for (size_t i = 0; i < total.size(); ++i) {
       switch (calls[0].reduction) {
         case Reduction::sum:
@@ -62,8 +66,9 @@ void reduce(const std::vector<Call>& calls) {
       }
     }
   }
-  for (const Call& call : calls) {
-    std::memcpy(call.data, total.data(), total.size() * sizeof(T));
+  for (size_t r = 0; r < calls.size(); ++r) {
+    std::memcpy(calls[r].data, total.data() + (scatters ? r * calls[0].count : 0),
+                calls[0].count * sizeof(T));
   }
 }
 
@@ -74,6 +79,7 @@ void carry_out(const std::vector<Call>& calls) {
   }
   switch (first.kind) {
     case Kind::all_reduce:
+    case Kind::reduce_scatter:
       switch (first.dtype) {
         case Dtype::f32:
           return reduce<float>(calls);
@@ -223,6 +229,12 @@ class LocalCommunicator : public Communicator {
     check(root >= 0 && root < world_size(), "the root is a rank");
     return start(
         {Kind::broadcast, bytes, Dtype::f32, Reduction::sum, root, nullptr, static_cast<std::byte*>(data)});
+  }
+
+  std::unique_ptr<Work> reduce_scatter(const void* data, void* mine, size_t count, Dtype dtype,
+                                       Reduction reduction) override {
+    return start({Kind::reduce_scatter, count, dtype, reduction, 0, static_cast<const std::byte*>(data),
+                  static_cast<std::byte*>(mine)});
   }
 
   int64_t all_reduce_count() const override { return all_reduce_count_; }

@@ -2,14 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
 
 #include "common/base/error.h"
+#include "common/base/host_name.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "worker/comm/collective_trace.h"
 #include "worker/commands/detect.h"
 #include "worker/commands/val.h"
 #include "worker/link/link.h"
@@ -38,9 +39,7 @@ run::FailureReport report_of(const protocol::Start& start, ExitCode code, const 
   run::FailureReport report;
   report.attempt = start.attempt;
   report.rank = start.rank;
-  char host[256] = "";
-  ::gethostname(host, sizeof host - 1);
-  report.host = host;
+  report.host = host_name();
   report.what = what;
   report.hint = hint;
   report.phase = start.command;
@@ -61,6 +60,9 @@ ExitCode reported(link::Link& link, const protocol::Start& start, Body body) {
   } catch (const train::MemoryExhausted& error) {
     report = report_of(start, error.exit_code(), error.what(), error.hint());
     report.memory = error.memory();
+  } catch (const comm::CollectiveFailure& error) {
+    report = report_of(start, error.exit_code(), error.what(), error.hint());
+    report.collectives = error.collectives();
   } catch (const Error& error) {
     report = report_of(start, error.exit_code(), error.what(), error.hint());
   } catch (const c10::OutOfMemoryError& error) {

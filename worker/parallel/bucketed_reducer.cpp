@@ -10,6 +10,7 @@
 #include <functional>
 
 #include "common/base/error.h"
+#include "common/base/text.h"
 
 namespace yolodist::parallel {
 namespace {
@@ -123,6 +124,7 @@ void BucketedReducer::start(size_t bucket) {
   ++next_to_start_;
   if (communicator_.world_size() > 1) {
     const at::Tensor& flat = flats_[bucket];
+    communicator_.name_next(cat("bucket ", bucket));
     buckets_[bucket].work =
         communicator_.all_reduce(flat.mutable_data_ptr(), static_cast<size_t>(flat.numel()),
                                  comm_dtype(flat.scalar_type()), comm::Reduction::sum);
@@ -146,6 +148,14 @@ void BucketedReducer::finish(Deadline deadline) {
   armed_ = false;
   next_to_start_ = 0;
   ++reduced_steps_;
+}
+
+void BucketedReducer::abandon() {
+  for (Bucket& bucket : buckets_) {
+    bucket.work.reset();
+  }
+  armed_ = false;
+  next_to_start_ = 0;
 }
 
 }  // namespace yolodist::parallel

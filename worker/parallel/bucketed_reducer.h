@@ -48,6 +48,10 @@ class BucketedReducer {
   // Collective. Throws PeerLost when a peer does not come.
   void finish(Deadline deadline);
 
+  // Forgets a step that has failed, after the communicator has been aborted: what was under way is not waited
+  // for, and gradients are undefined until zero().
+  void abandon();
+
   // The gradient of parameter i, a view with the parameter's strides.
   const at::Tensor& gradient(size_t parameter) const { return gradients_[parameter]; }
   // The flat buckets, padding (zero) included: norms and finite checks go over these.

@@ -63,6 +63,7 @@ Placement place(link::Link& link, const protocol::Start& start) {
     setup.rank = start.rank;
     setup.world_size = start.world_size;
     setup.unique_id = shared_unique_id(*placement.communicator);
+    setup.post_mortem = std::make_shared<comm::PostMortem>(*placement.communicator);
     setup.device_index = cuda_index;
     setup.compute_stream =
         c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(cuda_index)).stream();
