@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -29,8 +30,10 @@ struct Checkpoint {
 // {…: {…}}} that Python reads with torch.load(path, weights_only=True). Atomic: on failure `path` is as it
 // was. Tensors may be views into larger buffers or lie on a GPU; only their own elements are written,
 // contiguous, one tensor at a time (no copy of the whole). Throws StorageError when the file cannot be
-// written.
-void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
+// written, NoRoom, before anything is begun, when there is no room for it. `before_rename`: as in
+// AtomicFile::commit.
+void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint,
+                      const std::function<void()>& before_rename = nullptr);
 
 // Reads
 // - a file of write_checkpoint;

@@ -89,6 +89,15 @@ class TensorTable {
   }
   const std::vector<const at::Tensor*>& tensors() const { return tensors_; }
 
+  // What their records take in the file, at least.
+  int64_t record_bytes() const {
+    int64_t bytes = 0;
+    for (const at::Tensor* tensor : tensors_) {
+      bytes += static_cast<int64_t>(tensor->nbytes());
+    }
+    return bytes;
+  }
+
  private:
   std::map<const void*, size_t> ids_;
   std::vector<const at::Tensor*> tensors_;
@@ -157,13 +166,15 @@ void write_records(AtomicFile& file, const std::string& pickle, const TensorTabl
 
 }  // namespace
 
-void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint,
+                      const std::function<void()>& before_rename) {
   const memory::KindScope kind(memory::Kind::host);
   TensorTable table;
   const std::string pickle = pickled(root_value(checkpoint, table), table);
   AtomicFile file(path);
+  file.require_room(static_cast<int64_t>(pickle.size()) + table.record_bytes());
   write_records(file, pickle, table);
-  file.commit();
+  file.commit(before_rename);
 }
 
 }  // namespace yolodist::checkpoint

@@ -10,6 +10,7 @@
 
 #include <opencv2/core/version.hpp>
 
+#include "common/base/host_name.h"
 #include "common/base/text.h"
 #include "worker/data/decode.h"
 
@@ -78,12 +79,10 @@ CacheLayout cache_layout(const Index& index, int side_px) {
 }
 
 std::string cache_key(const Index& index, int side_px, bool for_training, bool is_kept) {
-  std::array<char, 256> host{};
-  ::gethostname(host.data(), host.size() - 1);
   Digest digest;
   digest.add(int64_t{cache_version});
   digest.add(std::string_view(CV_VERSION));
-  digest.add(std::string_view(host.data()));
+  digest.add(std::string_view(host_name()));
   digest.add(static_cast<int64_t>(::geteuid()));
   digest.add(static_cast<int64_t>(side_px));
   digest.add(static_cast<int64_t>(for_training));

@@ -32,28 +32,31 @@ void prepare_opencv() {
 DecodeResult decode_picture(const std::filesystem::path& path) {
   prepare_opencv();
   PictureHeader header;
+  uint64_t file_bytes = 0;
   {
     FileSource file(path);
     if (!file.problem().empty()) {
       return {std::nullopt, file.problem()};
     }
     header = read_picture_header(file);
+    file_bytes = file.size();
   }
   if (header.state == PictureHeader::State::refused) {
-    return {std::nullopt, header.reason};
+    return {std::nullopt, header.reason, file_bytes};
   }
   try {
     // From the file, not from memory: the two differ for a JPEG that is cut short.
     cv::Mat picture = cv::imread(path.string(), cv::IMREAD_COLOR);
     if (picture.empty() || picture.type() != CV_8UC3) {
       return {std::nullopt,
-              header.reason.empty() ? "cannot be decoded" : cat("cannot be decoded: ", header.reason)};
+              header.reason.empty() ? "cannot be decoded" : cat("cannot be decoded: ", header.reason),
+              file_bytes};
     }
-    return {std::move(picture), ""};
+    return {std::move(picture), "", file_bytes, !header.reason.empty()};
   } catch (const cv::Exception& error) {
-    return {std::nullopt, cat("cannot be decoded: ", error.err)};
+    return {std::nullopt, cat("cannot be decoded: ", error.err), file_bytes};
   } catch (const std::bad_alloc&) {
-    return {std::nullopt, "no memory for it"};
+    return {std::nullopt, "no memory for it", file_bytes};
   }
 }
 
@@ -83,10 +86,14 @@ LoadedPicture load_picture(const Index& index, int picture_index, int side_px, b
     }
   }
   DecodeResult decoded = decode_picture(picture.path);
+  if (decoded.picture && decoded.is_doubtful && decoded.file_bytes < picture.file_bytes) {
+    decoded.picture.reset();
+    decoded.reason = cat("it has ", decoded.file_bytes, " bytes, had ", picture.file_bytes);
+  }
   LoadedPicture loaded;
   if (!decoded.picture) {
     if (failures != nullptr) {
-      failures->report(picture_index, picture, decoded.reason);
+      failures->report(picture, decoded.reason);
     }
     loaded.is_readable = false;
     // Only the shape matters, so a grey picture is not made at full size first.
@@ -95,6 +102,9 @@ LoadedPicture load_picture(const Index& index, int picture_index, int side_px, b
     loaded.image =
         cv::Mat(side_size(picture.height_px, picture.width_px, side_px), CV_8UC3, padding_colour());
     return loaded;
+  }
+  if (failures != nullptr) {
+    failures->read_well(picture);
   }
   loaded.native_height_px = decoded.picture->rows;
   loaded.native_width_px = decoded.picture->cols;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -22,6 +23,8 @@ void prepare_opencv();
 struct DecodeResult {
   std::optional<cv::Mat> picture;  // BGR, 8 bits, turned as EXIF says
   std::string reason;              // why there is none
+  uint64_t file_bytes = 0;         // of its file; 0 where it cannot be opened
+  bool is_doubtful = false;        // a JPEG without its end marker, of which a decoder still makes something
 };
 
 // Same pixels as cv::imread(path, cv::IMREAD_COLOR). Never throws for what a file can hold.
@@ -41,8 +44,9 @@ struct LoadedPicture {
   int native_height_px = 0, native_width_px = 0;
   bool is_readable = true;  // false: grey 114 in the size that the index has, and no labels
 };
-// From the cache, if it is one of this side and rule and has the picture; else decoded, and left to such a
-// cache. `failures` and `cache` may be null. Thread-safe.
+// Grey is also a doubtful one that has become shorter since the scan. From the cache, if it is one of this
+// side and rule and has the picture; else decoded, and left to such a cache. `failures` and `cache` may be
+// null. Thread-safe.
 LoadedPicture load_picture(const Index& index, int picture_index, int side_px, bool for_training,
                            DecodeFailures* failures, PictureCache* cache = nullptr);
 

@@ -159,7 +159,9 @@ void cut_metrics(const std::filesystem::path& file, int64_t first_iteration_drop
       kept.append(line).append("\n");
     }
   }
-  write_file_atomically(file, kept);
+  if (kept != content) {
+    write_file_atomically(file, kept);
+  }
 }
 
 }  // namespace yolodist::telemetry

@@ -69,6 +69,19 @@ void append_result(const std::filesystem::path& file, const EpochResult& result)
   append_durably(file, header + results_row(result) + "\n");
 }
 
+void ResultsLog::add(const EpochResult& result) {
+  const std::lock_guard lock(mutex_);
+  pending_.push_back(result);
+}
+
+void ResultsLog::flush() {
+  const std::lock_guard lock(mutex_);
+  while (!pending_.empty()) {
+    append_result(file_, pending_.front());
+    pending_.erase(pending_.begin());
+  }
+}
+
 void cut_results(const std::filesystem::path& file, int first_epoch_dropped) {
   if (!std::filesystem::exists(file)) {
     return;
@@ -88,7 +101,9 @@ void cut_results(const std::filesystem::path& file, int first_epoch_dropped) {
       kept.append(line).append("\n");
     }
   }
-  write_file_atomically(file, kept);
+  if (kept != content) {
+    write_file_atomically(file, kept);
+  }
 }
 
 }  // namespace yolodist::telemetry

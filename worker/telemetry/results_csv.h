@@ -4,7 +4,9 @@
 
 #include <array>
 #include <filesystem>
+#include <mutex>
 #include <string>
+#include <vector>
 
 namespace yolodist::telemetry {
 
@@ -26,6 +28,20 @@ std::string results_row(const EpochResult& result);
 // leaves the rows of before and at most a piece of this one, which cut_results removes. Throws StorageError
 // naming the file.
 void append_result(const std::filesystem::path& file, const EpochResult& result);
+
+// The rows of a run that goes on: one that cannot be written stays for the next time. Thread-safe.
+class ResultsLog {
+ public:
+  explicit ResultsLog(std::filesystem::path file) : file_(std::move(file)) {}
+  void add(const EpochResult& result);
+  // Appends what has been added. Throws StorageError; the rows then stay.
+  void flush();
+
+ private:
+  const std::filesystem::path file_;
+  std::mutex mutex_;
+  std::vector<EpochResult> pending_;
+};
 
 // Keeps the header and the rows of epochs before `first_epoch_dropped`, for a run that goes on from a
 // checkpoint; incomplete lines go too. The file is replaced atomically; if it is not there nothing happens.

@@ -6,12 +6,15 @@
 #include <cmath>
 #include <filesystem>
 
+#include "common/base/atomic_file.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "common/config/share_folder.h"
 #include "common/model_spec/model_spec.h"
+#include "common/plan/report.h"
 #include "common/run/ownership.h"
+#include "worker/checkpoint/kept_checkpoints.h"
 #include "worker/data/sampler.h"
 #include "worker/memory/meter.h"
 #include "worker/model/initialise.h"
@@ -22,6 +25,7 @@
 #include "worker/train/planning.h"
 #include "worker/train/prepare_data.h"
 #include "worker/train/saving.h"
+#include "worker/train/start_check.h"
 
 namespace yolodist::train {
 namespace {
@@ -150,8 +154,45 @@ void build_schedule(Training& t) {
   t.schedule = std::make_unique<optim::Schedule>(setup);
 }
 
-void resume(Training& t, const std::filesystem::path& file) {
-  restore(t, checkpoint::read_checkpoint(file), file);
+// A checkpoint that was named is meant; else last.pt stands for the newest that can be read. Rank 0 looks,
+// since all have to take the same.
+bool is_named(const protocol::Start& start) {
+  return start.resume_checkpoint != run::RunDirectory{start.run_directory}.weights_last() ||
+         (start.attempt == 0 && std::filesystem::path(start.options.resume_from).extension() == ".pt");
+}
+
+void restore_newest(Training& t) {
+  const std::filesystem::path last = t.run.weights_last();
+  checkpoint::Readable found;
+  std::string word;  // the file, or what is wrong with all
+  if (t.is_leader()) {
+    try {
+      found = checkpoint::read_newest(last);
+      word = cat("file\n", found.file.string());
+    } catch (const DataError& error) {
+      word = cat("none\n", error.what(), "\n", error.hint());
+    }
+    for (const std::string& problem : found.passed_over) {
+      log::warning(cat("checkpoint: ", problem, "; going on from ", found.file.string(), " instead"));
+    }
+  }
+  const std::vector<std::string> parts =
+      split(comm::all_gather_strings(*t.communicator, word, Deadline::after(peer_patience))[0], '\n');
+  if (parts[0] == "none") {
+    throw DataError(parts[1], parts[2]);
+  }
+  if (!t.is_leader()) {
+    found = {.file = parts[1], .checkpoint = checkpoint::read_checkpoint(parts[1]), .passed_over = {}};
+  }
+  restore(t, found.checkpoint, found.file);
+}
+
+void resume(Training& t, const protocol::Start& start) {
+  if (is_named(start)) {
+    restore(t, checkpoint::read_checkpoint(start.resume_checkpoint), start.resume_checkpoint);
+  } else {
+    restore_newest(t);
+  }
   if (!t.is_leader()) {
     return;
   }
@@ -161,19 +202,20 @@ void resume(Training& t, const std::filesystem::path& file) {
                 " (step ", t.state.step, ")"));
 }
 
-// Every rank has to start from the same data and weights; a difference is named before it can do harm.
+// Every rank has to start from the same; a difference is named before it can do harm.
 void compare_ranks(Training& t) {
-  const std::string mine = cat(t.picture_count(), " train pictures, ", t.val_pictures.pictures.size(),
-                               " val pictures, weights ", model::fingerprint(t.model->state));
-  const std::vector<std::string> all =
-      comm::all_gather_strings(*t.communicator, mine, Deadline::after(peer_patience));
-  for (size_t rank = 0; rank < all.size(); ++rank) {
-    if (all[rank] != all[0]) {
-      throw DataError(
-          cat("rank ", rank, " does not start from the same as rank 0: ", all[rank], " against ", all[0]),
-          "All hosts must see the same data set, weights and yolodist version.");
+  const auto pictures = [](const std::string& what, const data::Index& index) {
+    std::vector<std::filesystem::path> files;
+    for (const data::Picture& picture : index.pictures) {
+      files.push_back(picture.path);
     }
-  }
+    return shared_list(what, files);
+  };
+  require_same(*t.communicator,
+               {pictures("the training set", t.train_pictures),
+                pictures("the validation set", t.val_pictures),
+                {"the weights", cat(model::fingerprint(t.model->state))},
+                {"the plan", fingerprint({plan::plan_text(t.plan_request, t.plan, /*verbose=*/true)})}});
 }
 
 }  // namespace
@@ -198,6 +240,7 @@ std::unique_ptr<Training> assemble(const protocol::Start& start, Placement place
   settle_precision(t, start);
   if (t.is_leader()) {
     t.run_token = start.run_token.empty() ? run::claim_run(t.run) : start.run_token;
+    remove_temporaries(t.run.weights_folder());  // of jobs that were killed
   }
 
   t.hyp = config::read_hyperparameters(config::find_shipped(t.options.hyp, "hyps"), /*warns=*/false);
@@ -225,7 +268,7 @@ std::unique_ptr<Training> assemble(const protocol::Start& start, Placement place
   memory::limit(t.device, memory::limit_of(t.device));  // now that the gradient buckets are there
   t.ema = std::make_unique<optim::ModelEma>(*t.model);
   if (resumes) {
-    resume(t, start.resume_checkpoint);
+    resume(t, start);
     t.anchors = model::grid_anchors(*t.model);
   } else if (t.is_leader() && (t.attempt > 0 || t.options.resume)) {
     // A run that ended before its first checkpoint begins again: what it wrote is of iterations that come
@@ -235,7 +278,11 @@ std::unique_ptr<Training> assemble(const protocol::Start& start, Placement place
   }
   compare_ranks(t);
   if (t.is_leader()) {
-    record_plan(t);
+    try {
+      record_plan(t);
+    } catch (const StorageError& error) {
+      log::warning(error.what());  // nobody needs it to train
+    }
   }
   return training;
 }

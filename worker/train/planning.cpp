@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/train/planning.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -11,6 +9,7 @@
 #include "common/base/atomic_file.h"
 #include "common/base/bytes.h"
 #include "common/base/error.h"
+#include "common/base/host_name.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "common/plan/bounds.h"
@@ -31,12 +30,6 @@ plan::Precision plan_precision(const Training& t) {
     return plan::Precision::fp64;
   }
   return t.compute_dtype == at::kBFloat16 ? plan::Precision::bf16 : plan::Precision::fp32;
-}
-
-std::string host_name() {
-  char host[256] = "";
-  ::gethostname(host, sizeof host - 1);
-  return host;
 }
 
 json own_device(const Training& t) {

@@ -17,6 +17,7 @@
 #include "worker/data/image_weights.h"
 #include "worker/data/index_bytes.h"
 #include "worker/data/picture_list.h"
+#include "worker/train/start_check.h"
 
 namespace yolodist::train {
 namespace {
@@ -24,13 +25,15 @@ namespace {
 constexpr std::chrono::minutes scan_patience{30};  // a scan of a large set on slow storage
 
 // Each rank opens a share of the pictures and labels and tells the others what it found.
-data::Index scan(const Training& t, const std::vector<std::filesystem::path>& entries) {
+data::Index scan(const Training& t, const std::string& what,
+                 const std::vector<std::filesystem::path>& entries) {
   data::ScanOptions options;
   options.labels.class_count = t.data_set.class_count();
   options.labels.data_file = t.data_set.file;
   options.labels.single_cls = t.options.single_cls;
   options.threads = std::max(1, t.threads);
   const std::vector<std::filesystem::path> pictures = data::list_pictures(entries);
+  require_same(*t.communicator, {shared_list(what, pictures)});
   const std::string mine = data::scan_part(pictures, t.rank, t.world_size, options);
   data::Index index =
       data::join_scan_parts(comm::all_gather_strings(*t.communicator, mine, Deadline::after(scan_patience)));
@@ -75,9 +78,9 @@ void share_anchors(Training& t, at::Tensor& anchors) {
 }  // namespace
 
 void read_pictures(Training& t) {
-  t.train_pictures = scan(t, t.data_set.train);
+  t.train_pictures = scan(t, "the list of training pictures", t.data_set.train);
   data::require_boxes(t.train_pictures, t.data_set.train);
-  t.val_pictures = scan(t, t.data_set.val);
+  t.val_pictures = scan(t, "the list of validation pictures", t.data_set.val);
   t.decode_failures =
       std::make_unique<data::DecodeFailures>([](const data::Picture& picture, const std::string& reason) {
         log::warning(cat("data: ", picture.path.string(), " can no longer be read (", reason,
@@ -86,8 +89,12 @@ void read_pictures(Training& t) {
   if (!t.is_leader()) {
     return;
   }
-  write_file_atomically(t.run.data_log(), data::scan_report(t.train_pictures.scan, "train") +
-                                              data::scan_report(t.val_pictures.scan, "val"));
+  try {
+    write_file_atomically(t.run.data_log(), data::scan_report(t.train_pictures.scan, "train") +
+                                                data::scan_report(t.val_pictures.scan, "val"));
+  } catch (const StorageError& error) {
+    log::warning(error.what());  // nobody needs it to train
+  }
   for (const data::Index* index : {&t.train_pictures, &t.val_pictures}) {
     const data::Scan& found = index->scan;
     log::info(cat(index == &t.train_pictures ? "train: " : "val: ", index->pictures.size(), " pictures, ",

@@ -244,7 +244,11 @@ std::string answer_shortage(Training& t, const StepSnapshot& before, const Itera
   }
   take_plan(t, *next);
   if (t.is_leader()) {
-    record_plan(t);
+    try {
+      record_plan(t);
+    } catch (const StorageError& error) {
+      log::warning(error.what());  // nobody needs it to train
+    }
   }
   return cat(headline(memory), "; new plan: ", t.plan.summary, "; replaying from iteration ", t.iteration());
 }

@@ -15,7 +15,9 @@ namespace yolodist::train {
 struct RankReport {
   bool ran_out = false;  // of memory: nobody takes this iteration for done
   int64_t current_bytes = 0, peak_bytes = 0, reserved_bytes = 0;
-  double ready_ms = 0;  // until its gradients were complete
+  // From the beginning of the iteration until its gradients were complete: with its data, without waiting for
+  // other ranks.
+  double ready_ms = 0;
 };
 
 // What all ranks tell each other after backward: each its report, and a row of doubles for each of its

@@ -9,6 +9,7 @@
 #include "common/base/error.h"
 #include "common/base/text.h"
 #include "common/run/ownership.h"
+#include "worker/memory/mark.h"
 
 namespace yolodist::train {
 namespace {
@@ -106,22 +107,30 @@ NamedTensors gradients_of(const Training& t) {
   return gradients;
 }
 
+void copy_to_host(NamedTensors& tensors) {
+  for (auto& [name, tensor] : tensors) {
+    tensor = tensor.detach().to(at::kCPU, tensor.scalar_type(), /*non_blocking=*/false, /*copy=*/true,
+                                at::MemoryFormat::Contiguous);
+  }
+}
+
 }  // namespace
 
-void save(const Training& t, const std::filesystem::path& file, bool with_gradients) {
-  if (!t.is_leader()) {
-    return;
-  }
-  if (!run::still_ours(t.run, t.run_token)) {
-    throw StorageError(
-        cat("another job has taken over ", t.run.root.string(), "; this one writes nothing more there"));
-  }
+checkpoint::Checkpoint state_of(const Training& t, bool with_gradients, Tensors tensors) {
   checkpoint::Checkpoint checkpoint;
   checkpoint.model = named(t.model->state);
   checkpoint.ema = named(t.ema->model().state);
   checkpoint.optimizer = t.optimizer->state();
   if (with_gradients) {
     checkpoint.optimizer["gradient"] = gradients_of(t);
+  }
+  if (tensors == Tensors::copies) {
+    const memory::KindScope staging(memory::Kind::host);
+    copy_to_host(checkpoint.model);
+    copy_to_host(checkpoint.ema);
+    for (auto& [kind, of_kind] : checkpoint.optimizer) {
+      copy_to_host(of_kind);
+    }
   }
   checkpoint.meta = state_to_json(t);
   checkpoint.meta["program"] = "yolodist";
@@ -133,7 +142,17 @@ void save(const Training& t, const std::filesystem::path& file, bool with_gradie
   checkpoint.meta["strides"] = t.model->spec.strides_px;
   checkpoint.meta["bn_group"] = t.options.bn_group;
   checkpoint.meta["world_size"] = t.world_size;
-  checkpoint::write_checkpoint(file, checkpoint);
+  return checkpoint;
+}
+
+void require_ownership(const run::RunDirectory& run, const std::string& token) {
+  if (run::is_anothers(run, token)) {
+    throw RunTakenOver(
+        cat("another job has taken over ", run.root.string(), "; this one writes nothing more there"));
+  }
+  if (!run::still_ours(run, token)) {
+    throw StorageError(cat("cannot read ", run.token_file().string(), ", which says whose run it is"));
+  }
 }
 
 void collect_gradients(Training& t) {

@@ -3,16 +3,30 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
+#include "common/base/error.h"
+#include "common/run/run_directory.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/train/training.h"
 
 namespace yolodist::train {
 
-// Writes the run's state as it is between two iterations. Only rank 0 writes, and only while the run is still
-// its own. Parts of an unfinished optimizer step are in it when `with_gradients` (the reducer's buckets then
-// hold the sum over ranks; see collect_gradients).
-void save(const Training& training, const std::filesystem::path& file, bool with_gradients);
+// Another job has taken over the run: this one may not write there any more, nor go on.
+class RunTakenOver : public StorageError {
+ public:
+  using StorageError::StorageError;
+};
+
+// The run's state as it is between two iterations. Parts of an unfinished optimizer step are in it when
+// `with_gradients` (the reducer's buckets then hold the sum over ranks; see collect_gradients). As copies in
+// host memory, which training does not touch, or as `views` of the tensors themselves.
+enum class Tensors { copies, views };
+checkpoint::Checkpoint state_of(const Training& training, bool with_gradients, Tensors tensors);
+
+// Throws unless the run is still this job's: RunTakenOver when it is another's, StorageError when that cannot
+// be told. For rank 0, immediately before a file takes its place.
+void require_ownership(const run::RunDirectory& run, const std::string& token);
 
 // Sums the gradients accumulated so far into rank 0's buckets and zeroes the others', so that the sum over
 // ranks is unchanged and one rank can save it. Collective.

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "common/config/share_folder.h"
@@ -15,12 +16,15 @@
 #include "worker/telemetry/console.h"
 #include "worker/telemetry/metrics_jsonl.h"
 #include "worker/telemetry/results_csv.h"
+#include "worker/train/checkpointing.h"
 #include "worker/train/injected_shortage.h"
 #include "worker/train/recovery.h"
+#include "worker/train/rows.h"
 #include "worker/train/run_pictures.h"
 #include "worker/train/sampling.h"
 #include "worker/train/saving.h"
 #include "worker/train/shard_loader.h"
+#include "worker/train/stragglers.h"
 #include "worker/train/train_step.h"
 #include "worker/train/validation.h"
 
@@ -29,67 +33,39 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Without --checkpoint-every: each epoch and each 10 minutes.
-constexpr std::chrono::minutes checkpoint_interval{10};
-
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
-
-struct WorstRank {
-  int rank = -1;
-  int64_t peak_bytes = 0, budget_bytes = 0;
-};
 
 // What one call of train() keeps beside the Training: clocks, the open files of rank 0, and the way back.
 struct Session {
   Training& t;
   const LaunchLink& link;
-  std::optional<telemetry::MetricsLog> metrics;  // rank 0
-  std::optional<Sampling> sampling{};            // of this rank's memory; ends before metrics
+  std::optional<telemetry::MetricsLog> metrics;    // rank 0
+  std::optional<telemetry::ResultsLog> results{};  // rank 0
+  std::optional<Sampling> sampling{};              // of this rank's memory; ends before metrics
+  std::optional<Checkpointing> checkpoints{};      // likewise
   StepSnapshot before_step;
   WorstRank worst;
+  StragglerWatch stragglers{t.world_size, {}, Clock::now()};
   bool is_first_iteration = true;  // of this attempt
   Clock::time_point start = Clock::now();
-  Clock::time_point last_checkpoint = Clock::now();
   double seconds_before = 0;  // trained by earlier attempts
 };
 
-// The rank that is nearest to its budget, or without budgets the one that holds most.
-WorstRank worst_rank(const Training& t, const std::vector<RankReport>& reports) {
-  WorstRank worst;
-  double worst_share = -1;
-  for (size_t rank = 0; rank < reports.size(); ++rank) {
-    const int64_t budget = t.plan.ranks[rank].device.budget_bytes;
-    const double share =
-        static_cast<double>(reports[rank].peak_bytes) / static_cast<double>(std::max<int64_t>(budget, 1));
-    if (share > worst_share) {
-      worst_share = share;
-      worst = {static_cast<int>(rank), reports[rank].peak_bytes, budget};
-    }
-  }
-  return worst;
+// Before each save.
+void stop_clock(Session& s) {
+  s.t.state.seconds = s.seconds_before + seconds_since(s.start);
 }
 
-void save_last(Session& s, bool with_gradients) {
-  Training& t = s.t;
-  const memory::PhaseScope phase(memory::Phase::checkpoint);
-  t.state.seconds = s.seconds_before + seconds_since(s.start);
-  // Rows first: those after the checkpoint are cut off on resume, those before it would be missing for good.
-  if (s.metrics) {
-    s.metrics->flush();
+// Files that only people look at: training goes on without them.
+template <typename Write>
+void spare(const Write& write) {
+  try {
+    write();
+  } catch (const StorageError& error) {
+    log::warning(error.what());
   }
-  save(t, t.run.weights_last(), with_gradients);
-  s.last_checkpoint = Clock::now();
-}
-
-bool step_checkpoint_due(const Session& s) {
-  const int every = s.t.options.checkpoint_every_steps;
-  if (s.t.options.no_save) {
-    return false;
-  }
-  return every > 0 ? (s.t.state.step + 1) % every == 0
-                   : Clock::now() - s.last_checkpoint > checkpoint_interval;
 }
 
 IterationPlan plan_iteration(const Training& t) {
@@ -119,28 +95,7 @@ void record_iteration(Session& s, const IterationPlan& plan, const IterationResu
   if (!s.metrics) {
     return;
   }
-  telemetry::IterationRow row;
-  row.attempt = t.attempt;
-  row.epoch = t.state.epoch;
-  row.iteration = t.iteration();
-  row.step = t.state.step;
-  row.imgsz_px = std::max(plan.shape.height_px, plan.shape.width_px);
-  row.global_batch = plan.picture_count;
-  row.box = result.losses.box;
-  row.obj = result.losses.objectness;
-  row.cls = result.losses.classes;
-  row.total = result.losses.total();
-  row.lr.assign(plan.settings.lr.begin(), plan.settings.lr.end());
-  row.images_per_s = plan.picture_count / seconds;
-  for (size_t rank = 0; rank < result.ranks.size(); ++rank) {
-    const RankReport& report = result.ranks[rank];
-    row.ranks.push_back({.rank = static_cast<int>(rank),
-                         .allocated_bytes = report.current_bytes,
-                         .peak_bytes = report.peak_bytes,
-                         .reserved_bytes = report.reserved_bytes,
-                         .ready_ms = report.ready_ms});
-  }
-  s.metrics->add(row);
+  s.metrics->add(row_of_iteration(t, plan, result, seconds));
 }
 
 // One epoch as far as this attempt has to do with it.
@@ -170,7 +125,7 @@ telemetry::Progress console_progress(const Session& s, int64_t instances, const 
 }
 
 // How an epoch ended.
-enum class EpochEnd { complete, limit, stopped };
+enum class EpochEnd { complete, limit, stopped, gave_up, data_lost };
 
 std::vector<GroupBatch> next_groups(ShardLoader& loader) {
   const memory::PhaseScope phase(memory::Phase::data);
@@ -185,6 +140,16 @@ void record_event(Session& s, const std::string& event, const std::string& detai
   }
 }
 
+void name_stragglers(Session& s, const std::vector<RankReport>& ranks) {
+  std::vector<double> own_ms;
+  for (const RankReport& rank : ranks) {
+    own_ms.push_back(rank.ready_ms);
+  }
+  for (const StragglerWatch::Late& late : s.stragglers.add(own_ms, Clock::now())) {
+    record_event(s, "straggler", line_of(late, s.t.hosts));
+  }
+}
+
 // One iteration and its place in the books. Returns the votes of all ranks; nothing when memory ran out: then
 // the run is back where the step began, with a new plan.
 std::optional<Votes> iterate(Session& s, ShardLoader& loader, int64_t& instances) {
@@ -196,15 +161,24 @@ std::optional<Votes> iterate(Session& s, ShardLoader& loader, int64_t& instances
   }
   const IterationPlan plan = plan_iteration(t);
   const std::vector<GroupBatch> groups = next_groups(loader);
-  draw_batch(t, groups);
+  const bool data_lost = !t.decode_failures->lost().empty();
+  if (!data_lost) {
+    spare([&] { draw_batch(t, groups); });
+  }
   const Votes wishes{.stop = !s.link.stop_reason().empty(),
-                     .checkpoint = plan.makes_step && step_checkpoint_due(s)};
+                     .checkpoint = plan.makes_step && s.checkpoints->is_due(),
+                     .give_up = s.checkpoints->must_end(),
+                     .data_lost = data_lost};
   const IterationResult result = run_iteration(t, plan, groups, wishes);
+  if (result.votes.data_lost) {
+    return result.votes;
+  }
   if (result.ran_out) {
     record_event(s, "out_of_memory", answer_shortage(t, s.before_step, result, groups));
     return std::nullopt;
   }
   s.worst = worst_rank(t, result.ranks);
+  name_stragglers(s, result.ranks);
   record_iteration(s, plan, result, seconds_since(begin));
   instances = result.target_count;
   t.state.epoch_sum.box += result.losses.box;
@@ -242,6 +216,10 @@ EpochEnd run_epoch(Session& s) {
       loader = std::make_unique<ShardLoader>(t);
       continue;
     }
+    if (votes->data_lost) {
+      end = EpochEnd::data_lost;
+      break;
+    }
     if (t.is_leader()) {
       log::progress(telemetry::progress_line(console_progress(s, instances, clock)));
     }
@@ -249,8 +227,13 @@ EpochEnd run_epoch(Session& s) {
       end = EpochEnd::stopped;
       break;
     }
+    if (votes->give_up) {
+      end = EpochEnd::gave_up;
+      break;
+    }
     if (votes->checkpoint) {
-      save_last(s, /*with_gradients=*/false);
+      stop_clock(s);
+      s.checkpoints->save({});
     }
   }
   if (t.is_leader()) {
@@ -266,7 +249,45 @@ void save_unfinished(Session& s) {
   if (step_is_unfinished) {
     collect_gradients(t);
   }
-  save_last(s, step_is_unfinished);
+  stop_clock(s);
+  s.checkpoints->save_finally({.with_gradients = step_is_unfinished});
+}
+
+// What a rank says of pictures that have gone; "" when all have theirs. Collective.
+std::string lost_data(const Training& t) {
+  const std::string lost = t.decode_failures->lost();
+  const std::string mine =
+      lost.empty() ? "" : cat("rank ", t.rank, " on ", t.hosts.at(static_cast<size_t>(t.rank)), ": ", lost);
+  for (const std::string& text :
+       comm::all_gather_strings(*t.communicator, mine, Deadline::after(peer_patience))) {
+    if (!text.empty()) {
+      return text;
+    }
+  }
+  return "";
+}
+
+constexpr const char* lost_data_hint = "Mount or put back what is missing, then run again with --resume.";
+
+// All ranks end when the pictures of one have gone: what was trained until then is saved, and nothing is
+// trained, or judged, on grey pictures instead. Collective.
+void require_data(Session& s) {
+  const Training& t = s.t;
+  const std::string lost = lost_data(t);
+  if (lost.empty()) {
+    return;
+  }
+  record_event(s, "data_lost", lost);
+  std::string saved =
+      cat("the state before iteration ", t.iteration(), " is saved in ", t.run.weights_last().string());
+  try {
+    save_unfinished(s);
+  } catch (const RunTakenOver&) {
+    throw;
+  } catch (const StorageError& error) {
+    saved = error.what();
+  }
+  throw StorageError(cat(lost, "; ", saved), lost_data_hint);
 }
 
 // Source: ultralytics/yolov5 v7.0 utils/torch_utils.py, EarlyStopping: ties renew, patience 0 never stops.
@@ -319,23 +340,9 @@ ValidationReport validate_within_memory(Session& s, const model::Model& model) {
 }
 
 void record_epoch(Session& s) {
-  Training& t = s.t;
-  const double n = std::max(t.state.epoch_iterations, 1);
-  const ValidationResult& v = t.state.last_validation;
-  telemetry::EpochResult row{.epoch = t.state.epoch,
-                             .train_box = t.state.epoch_sum.box / n,
-                             .train_obj = t.state.epoch_sum.objectness / n,
-                             .train_cls = t.state.epoch_sum.classes / n,
-                             .precision = v.precision,
-                             .recall = v.recall,
-                             .map50 = v.map50,
-                             .map = v.map,
-                             .val_box = v.losses.box,
-                             .val_obj = v.losses.objectness,
-                             .val_cls = v.losses.classes,
-                             .lr = t.schedule->at(t.state.epoch, t.batches_an_epoch() - 1).lr};
-  if (t.is_leader()) {
-    telemetry::append_result(t.run.results_csv(), row);
+  if (s.results) {
+    s.results->add(row_of_epoch(s.t));
+    spare([&] { s.results->flush(); });  // else with the next checkpoint
   }
 }
 
@@ -348,17 +355,6 @@ void begin_next_epoch(Training& t) {
   t.reducer->zero();
 }
 
-void save_epoch(Session& s, bool is_best, int epoch) {
-  Training& t = s.t;
-  save_last(s, /*with_gradients=*/false);
-  if (is_best) {
-    save(t, t.run.weights_best(), /*with_gradients=*/false);
-  }
-  if (t.options.save_period > 0 && epoch % t.options.save_period == 0) {
-    save(t, t.run.weights_epoch(epoch), /*with_gradients=*/false);
-  }
-}
-
 // Validation, results.csv, checkpoints. Returns whether this was the last epoch.
 bool close_epoch(Session& s) {
   Training& t = s.t;
@@ -367,6 +363,7 @@ bool close_epoch(Session& s) {
   const bool validates = !t.options.no_val || may_be_final;
   if (validates) {
     const ValidationReport report = validate_within_memory(s, t.ema->model());
+    require_data(s);
     t.state.last_validation = report.result;
     print_validation(t, report, /*per_class=*/false);
   }
@@ -376,14 +373,20 @@ bool close_epoch(Session& s) {
   t.state.best_fitness = std::max(t.state.best_fitness, fitness);
   record_epoch(s);
   begin_next_epoch(t);
+  const bool is_final = stop || t.state.epoch >= t.options.epochs;
   if (!t.options.no_save || may_be_final) {
-    save_epoch(s, is_best, epoch);
+    SaveRequest request{.is_best = is_best};
+    if (t.options.save_period > 0 && epoch % t.options.save_period == 0) {
+      request.epoch_number = epoch;
+    }
+    stop_clock(s);
+    is_final ? s.checkpoints->save_finally(request) : s.checkpoints->save(request);
   }
   if (stop && t.is_leader()) {
     log::info(cat("Stopping early: no improvement in the last ", t.options.patience,
                   " epochs; the best was epoch ", t.state.stopper_epoch, ", kept as best.pt."));
   }
-  return stop || t.state.epoch >= t.options.epochs;
+  return is_final;
 }
 
 // As YOLOv5 ends: the best model once more, with its classes.
@@ -404,8 +407,12 @@ void validate_best(Session& s) {
     log::info(cat("\nValidating ", file.string(), "..."));
   }
   const ValidationReport report = validate_within_memory(s, best);
+  if (const std::string lost = lost_data(t); !lost.empty()) {
+    throw StorageError(cat(lost, "; the training is complete and saved, only its last validation is missing"),
+                       lost_data_hint);
+  }
   print_validation(t, report, /*per_class=*/true);
-  draw_end(t, best, report);
+  spare([&] { draw_end(t, best, report); });
 }
 
 // For those who look on: nothing follows in this attempt.
@@ -442,14 +449,22 @@ ExitCode train(Training& t, const LaunchLink& link) {
             .seconds_before = t.state.seconds};
   if (t.is_leader()) {
     s.metrics.emplace(t.run.metrics_jsonl());
+    s.results.emplace(t.run.results_csv());
     s.metrics->add(telemetry::EventRow{t.attempt, t.iteration(), "start", ""});
-    draw_start(t);
+    spare([&] { draw_start(t); });
     log::info(telemetry::start_lines(t.imgsz_px, loader_threads(t) * t.world_size, t.run.root.string(),
                                      t.options.epochs));
   }
   s.sampling.emplace(t, link, s.metrics ? &*s.metrics : nullptr);
+  s.checkpoints.emplace(t, s.metrics ? &*s.metrics : nullptr, s.results ? &*s.results : nullptr);
   while (t.state.epoch < t.options.epochs) {
     const EpochEnd end = run_epoch(s);
+    if (end == EpochEnd::data_lost) {
+      require_data(s);
+    }
+    if (end == EpochEnd::gave_up) {
+      s.checkpoints->end_for_storage();
+    }
     if (end != EpochEnd::complete) {
       save_unfinished(s);
       const ExitCode code = end == EpochEnd::stopped ? ExitCode::state_saved : ExitCode::ok;

@@ -27,14 +27,21 @@ constexpr double max_gradient_norm = 10.0;
 // The matches of this rank's groups, and their counts on the way to being those of the whole global batch.
 struct Assignment {
   std::vector<std::vector<loss::LevelMatches>> of_group;
-  std::vector<int64_t> sums;  // a level, then: targets, stop votes, checkpoint votes
+  std::vector<int64_t> sums;  // a level, then: targets, and the votes in the order of their struct
   std::unique_ptr<comm::Work> work;
+  std::chrono::steady_clock::duration waited{};  // for other ranks
+
+  // Once finished: of any rank.
+  Votes votes(size_t levels) const {
+    const int64_t* extra = sums.data() + levels;
+    return {extra[1] > 0, extra[2] > 0, extra[3] > 0, extra[4] > 0};
+  }
 };
 
 Assignment start_assignment(Training& t, const IterationPlan& plan, const std::vector<GroupBatch>& groups,
                             const Votes& votes) {
   Assignment assignment;
-  assignment.sums.assign(t.anchors.size() + 3, 0);
+  assignment.sums.assign(t.anchors.size() + 5, 0);
   int64_t* extra = assignment.sums.data() + t.anchors.size();
   std::vector<loss::LevelShape> shapes;
   for (const int stride : t.model->spec.strides_px) {
@@ -50,6 +57,8 @@ Assignment start_assignment(Training& t, const IterationPlan& plan, const std::v
   }
   extra[1] = votes.stop ? 1 : 0;
   extra[2] = votes.checkpoint ? 1 : 0;
+  extra[3] = votes.give_up ? 1 : 0;
+  extra[4] = votes.data_lost ? 1 : 0;
   assignment.work = t.communicator->all_reduce(assignment.sums.data(), assignment.sums.size(),
                                                comm::Dtype::i64, comm::Reduction::sum);
   return assignment;
@@ -57,7 +66,9 @@ Assignment start_assignment(Training& t, const IterationPlan& plan, const std::v
 
 loss::Normalisers finish_assignment(Assignment& assignment, size_t levels, int picture_count) {
   if (assignment.work) {
+    const auto begin = std::chrono::steady_clock::now();
     assignment.work->wait(Deadline::after(peer_patience));
+    assignment.waited += std::chrono::steady_clock::now() - begin;
     assignment.work.reset();
   }
   return {{assignment.sums.begin(), assignment.sums.begin() + static_cast<long>(levels)}, picture_count};
@@ -120,7 +131,8 @@ void clear_backward_queue() {
   (leaf + leaf).backward();
 }
 
-// Forward, loss and backward of one group. Returns its row of the exchange.
+// Forward, loss and backward of one group. Returns its row of the exchange; nothing, before any gradient has
+// moved, when some rank has lost its data.
 std::vector<double> run_group(Training& t, const IterationPlan& plan, const GroupBatch& group,
                               Assignment& assignment, size_t index, bool is_last) {
   using memory::Phase;
@@ -140,6 +152,9 @@ std::vector<double> run_group(Training& t, const IterationPlan& plan, const Grou
     t.phase_peaks.note(Phase::forward);
   }
   const loss::Normalisers normalisers = finish_assignment(assignment, t.anchors.size(), plan.picture_count);
+  if (assignment.votes(t.anchors.size()).data_lost) {
+    return {};
+  }
   loss::GroupLoss loss;
   {
     const memory::PhaseScope phase(Phase::loss);
@@ -174,7 +189,6 @@ at::Tensor network_input(const Training& t, data::Shape shape, const at::Tensor&
 
 IterationResult run_iteration(Training& t, const IterationPlan& plan, const std::vector<GroupBatch>& groups,
                               const Votes& votes) {
-  const auto start = std::chrono::steady_clock::now();
   const size_t levels = t.anchors.size();
   const bool measures_statistics = !t.options.freeze_bn;
   IterationResult result;
@@ -198,10 +212,15 @@ IterationResult run_iteration(Training& t, const IterationPlan& plan, const std:
     check(result.shortage.has_value(), "who runs out of memory leaves word of it");
   }
   finish_assignment(assignment, levels, plan.picture_count);
+  result.votes = assignment.votes(levels);
+  if (result.votes.data_lost) {
+    return result;
+  }
   t.phase_peaks.note(memory::Phase::reduce);
   const memory::Reading memory_now = memory::read(t.device);
-  const double ready_ms =
-      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  const double ready_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() -
+                                                                    plan.begin - assignment.waited)
+                              .count();
   if (plan.makes_step) {
     t.reducer->start_remaining();
   }
@@ -213,7 +232,6 @@ IterationResult run_iteration(Training& t, const IterationPlan& plan, const std:
   exchange.finish();
   result.ranks = exchange.reports();
   result.target_count = assignment.sums[levels];
-  result.votes = {assignment.sums[levels + 1] > 0, assignment.sums[levels + 2] > 0};
   room_for_update.reset();
   if (exchange.anyone_ran_out()) {
     result.ran_out = true;

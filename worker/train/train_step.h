@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <chrono>
 
 #include <optional>
 #include <vector>
@@ -30,12 +31,16 @@ struct IterationPlan {
   optim::IterationSettings settings;
   data::Shape shape;        // of the network's input, after --multi-scale
   bool makes_step = false;  // the last iteration of an optimizer step
+  // When this rank began with it: before it waits for its pictures.
+  std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
 };
 
 // What a rank wants of all: spread by the reduction that every iteration makes anyway.
 struct Votes {
   bool stop = false;        // a signal, or --max-steps reached elsewhere
   bool checkpoint = false;  // rank 0: it is time
+  bool give_up = false;     // rank 0: its checkpoints cannot be written, or the run is another job's
+  bool data_lost = false;   // the pictures of this iteration cannot be read
 };
 
 struct IterationResult {
@@ -48,6 +53,7 @@ struct IterationResult {
   // not set. The step is to be given up and done again.
   bool ran_out = false;
   std::optional<memory::Shortage> shortage;  // of this rank
+  // votes.data_lost: the iteration was not made; all but the votes is unset, and the state as it was before.
 };
 
 // Values from 0 to 1 on the device, channels_last, in the dtype that the model computes in; with

@@ -63,6 +63,21 @@ TEST(ResultsCsv, WritesTheHeaderOnce) {
                                  expected_row("                   1") + "\n");
 }
 
+TEST(ResultsLog, KeepsWhatCannotBeWrittenForTheNextTime) {
+  const Folder folder;
+  const auto file = folder.path / "later" / "results.csv";
+  ResultsLog log(file);
+  log.add(result_of(0));
+  EXPECT_THROW(log.flush(), StorageError);
+  log.add(result_of(1));
+  EXPECT_THROW(log.flush(), StorageError);
+  std::filesystem::create_directories(file.parent_path());
+  log.flush();
+  log.flush();
+  EXPECT_EQ(read_file(file), std::string(kHeader) + "\n" + expected_row("                   0") + "\n" +
+                                 expected_row("                   1") + "\n");
+}
+
 TEST(ResultsCsv, WritesTheHeaderIntoAnEmptyFile) {
   const Folder folder;
   const auto file = folder.path / "results.csv";

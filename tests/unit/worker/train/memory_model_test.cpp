@@ -13,6 +13,7 @@
 #include "common/plan/bounds.h"
 #include "common/plan/memory_model.h"
 #include "tests/support/every_block.h"
+#include "tests/support/measured_kernels.h"
 #include "tests/support/tensors.h"
 #include "worker/loss/detection_loss.h"
 #include "worker/memory/budget.h"
@@ -212,9 +213,8 @@ int64_t measured_peak(Trained& trained, const plan::Workload& w,
 }
 
 void expect_peaks_as_planned(Trained& trained, plan::Workload w, double most_error) {
-  if (!__builtin_cpu_supports("avx512bw")) {
-    GTEST_SKIP()
-        << "the workspaces of convolutions were measured with AVX-512; this processor takes other kernels";
+  if (const std::string why = test::other_kernels(w.precision == plan::Precision::bf16); !why.empty()) {
+    GTEST_SKIP() << why;
   }
   const model_spec::ModelSpec& spec = trained.model.spec;
   trained.make_gradients();

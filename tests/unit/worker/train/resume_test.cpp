@@ -147,7 +147,11 @@ TEST_F(ResumeTest, AStaleRunWritesNothing) {
   const auto run = new_run();
   auto first = test::train_locally(short_run, 1, run.root.string());
   run::claim_run(run);  // another job takes over
-  EXPECT_THROW(train::save(*first.ranks[0], run.weights_last(), false), StorageError);
+  const std::string before = read_file(run.weights_last());
+  first.ranks[0]->options.max_steps = 4;
+  const train::LaunchLink link{.stop_reason = [] { return ""; }, .send_progress = [](const auto&) {}};
+  EXPECT_THROW(train::train(*first.ranks[0], link), train::RunTakenOver);
+  EXPECT_EQ(read_file(run.weights_last()), before);
 }
 
 TEST_F(ResumeTest, StartsFromItsOwnWeights) {

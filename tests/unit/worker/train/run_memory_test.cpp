@@ -5,6 +5,7 @@
 
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "tests/support/measured_kernels.h"
 #include "tests/unit/worker/train/recorded_run.h"
 #include "worker/train/validation.h"
 
@@ -86,9 +87,9 @@ struct Setting {
 class RunMemoryOf : public RunMemory, public ::testing::WithParamInterface<Setting> {
  protected:
   void SetUp() override {
-    if (!__builtin_cpu_supports("avx512bw")) {
-      GTEST_SKIP()
-          << "the workspaces of convolutions were measured with AVX-512; this processor takes other kernels";
+    const bool is_bf16 = std::string_view(GetParam().precision) == "bf16";
+    if (const std::string why = test::other_kernels(is_bf16); !why.empty()) {
+      GTEST_SKIP() << why;
     }
     RunMemory::SetUp();
   }
