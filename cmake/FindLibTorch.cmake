@@ -89,4 +89,13 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::torch)
   target_link_libraries(LibTorch::torch_cuda INTERFACE LibTorch::torch LibTorch::cuda
     "-Wl,--push-state,--no-as-needed" ${LIBTORCH_torch_LIBRARY} ${LIBTORCH_torch_cuda_LIBRARY} ${LIBTORCH_c10_cuda_LIBRARY} "-Wl,--pop-state")
   set(LIBTORCH_RPATH "${_torch}/lib" ${_nvidia_libs})
+  # An installed worker looks beside itself first: for lib/yolodist/libtorch, a link to a site-packages folder or to the
+  # unpacked zip, and for libraries that tools/bundle.sh put there. Last where LibTorch was at build time.
+  set(_beside "$ORIGIN/../lib/yolodist")
+  set(LIBTORCH_INSTALL_RPATH "${_beside}" "${_beside}/libtorch/torch/lib" "${_beside}/libtorch/lib")
+  foreach(_dir ${_nvidia_libs})
+    file(RELATIVE_PATH _below "${_root}" "${_dir}")
+    list(APPEND LIBTORCH_INSTALL_RPATH "${_beside}/libtorch/${_below}")
+  endforeach()
+  list(APPEND LIBTORCH_INSTALL_RPATH ${LIBTORCH_RPATH})
 endif()

@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 packages=(g++ cmake ninja-build ccache libopenmpi-dev openmpi-bin libboost-program-options-dev libgtest-dev libgmock-dev
           libbenchmark-dev libyaml-cpp-dev nlohmann-json3-dev libopencv-core-dev libopencv-imgproc-dev
-          libopencv-imgcodecs-dev python3 python3-pip procps git ca-certificates)
+          libopencv-imgcodecs-dev python3 python3-pip procps git ca-certificates patchelf)
 requirements=cmake/libtorch-requirements.txt
 libtorch=.deps/libtorch
 stamp=$libtorch/.yolodist-setup

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the yolodist authors
 # SPDX-License-Identifier: Apache-2.0
-"""tools/check_layers.py and tools/check_sizes.py find what they are there to find."""
+"""tools/check_layers.py, check_mpi.py and check_sizes.py find what they are there to find."""
 import sys
 import tempfile
 import unittest
@@ -9,6 +9,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tools"))
 import check_layers  # noqa: E402
+import check_mpi  # noqa: E402
 import check_sizes  # noqa: E402
 
 
@@ -75,6 +76,17 @@ class Sizes(Tree):
         self.assertEqual(check_sizes.check(self.root, {"a.cpp": "one table"})[0], [])
         self.assertEqual(len(check_sizes.check(self.root, {"a.cpp": ""})[0]), 1)
         self.assertEqual(len(check_sizes.check(self.root, {"a.cpp": "one table", "b.cpp": "x", "gone.cpp": "x"})[0]), 2)
+
+
+class MpiCalls(unittest.TestCase):
+    def test_allows_mpi_3_0_only(self):
+        lines = "                 U MPI_{}\n"
+        for name in ("Ibcast", "Improbe", "Comm_split_type", "Get_library_version"):
+            self.assertEqual(check_mpi.newer_calls(lines.format(name)), ([f"MPI_{name}"], []))
+        # Of MPI 3.1, 4.0, of an extension, and removed by 3.0.
+        for name in ("Aint_add", "Session_init", "Bcast_c", "Isendrecv", "Info_get_string", "Address", "Type_struct"):
+            self.assertEqual(check_mpi.newer_calls(lines.format(name))[1], [f"MPI_{name}"])
+        self.assertEqual(check_mpi.newer_calls(" U MPIX_Comm_shrink\n U ompi_mpi_int\n")[1], ["MPIX_Comm_shrink"])
 
 
 if __name__ == "__main__":

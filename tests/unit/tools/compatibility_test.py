@@ -144,6 +144,7 @@ class Compatibility(unittest.TestCase):
 README_SECTIONS = {
     "train": "Options", "val": "Validate: `yolodist val`", "detect": "Detect: `yolodist detect`",
     "plan": "Plan: `yolodist plan`", "monitor": "Watch a run: `yolodist monitor`",
+    "slurm": "On a cluster: `yolodist slurm`",
     "diagnose": "What happened: `yolodist diagnose`", "doctor": "Can this host train: `yolodist doctor`",
 }
 
