@@ -14,12 +14,12 @@ struct SlurmJob {
   int gpus = 1;          // of each node, and as many ranks
   int cpus_per_gpu = 8;  // of each rank
   std::chrono::seconds time = std::chrono::hours(24);
-  int signal_before_s = 180;            // seconds before its end at which SLURM warns the job
-  std::string partition, account, mem;  // "" = the site's default
+  int signal_before_s = 180;                  // seconds before its end at which SLURM warns the job
+  std::string partition{}, account{}, mem{};  // "" = the site's default
   std::string job_name = "yolodist";
-  std::string launch = "srun";           // or mpirun
-  std::string program;                   // yolodist as the nodes find it; "" = the program that runs now
-  std::vector<std::string> train_words;  // options of train
+  std::string launch = "srun";             // or mpirun
+  std::string program{};                   // yolodist as the nodes find it; "" = the program that runs now
+  std::vector<std::string> train_words{};  // options of train
 };
 
 // What `yolodist slurm …` asks for.

@@ -29,8 +29,8 @@ sigset_t watched(int also) {
 
 }  // namespace
 
-SignalQueue::SignalQueue(int also) : also_(also) {
-  const sigset_t set = watched(also_);
+SignalQueue::SignalQueue(int also) {
+  const sigset_t set = watched(also);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   descriptor_ = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
   if (descriptor_ < 0) {
@@ -39,9 +39,10 @@ SignalQueue::SignalQueue(int also) : also_(also) {
 }
 
 SignalQueue::~SignalQueue() {
+  // They stay blocked: the exit code is settled, and a starter that ends all ranks once the first has ended
+  // (srun
+  // --kill-on-bad-exit) must not make 128+15 of it.
   close(descriptor_);
-  const sigset_t set = watched(also_);
-  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
 std::optional<int> SignalQueue::next() {

@@ -8,8 +8,7 @@
 namespace yolodist::supervise {
 
 // SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and SIGCHLD as a descriptor to poll instead of handlers. They are blocked
-// for the whole process while this lives: make it before MPI starts its threads. `also` is one more, 0 =
-// none.
+// for the whole process from then on: make it before MPI starts its threads. `also` is one more, 0 = none.
 class SignalQueue {
  public:
   explicit SignalQueue(int also = 0);
@@ -22,7 +21,6 @@ class SignalQueue {
   std::optional<int> next();
 
  private:
-  const int also_;
   int descriptor_ = -1;
 };
 

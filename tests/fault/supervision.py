@@ -136,7 +136,7 @@ class StartCheck(Supervised):
         other = self.folder / "bin"
         other.mkdir()
         version = product.run([YOLODIST, "--version"], self.folder).stdout
-        commit = re.search(r"git (\w+)", version)[1].encode()
+        commit = re.search(r"\bgit\s+(\w+)", version)[1].encode()
         program = pathlib.Path(YOLODIST).read_bytes()
         self.assertIn(commit, program)
         (other / "yolodist").write_bytes(program.replace(commit, b"x" * len(commit)))

@@ -19,9 +19,9 @@ namespace yolodist::train {
 
 // What is saved besides last.pt, and of what.
 struct SaveRequest {
-  bool with_gradients = false;      // inside an unfinished optimizer step
-  bool is_best = false;             // as best.pt
-  std::optional<int> epoch_number;  // as epochN.pt
+  bool with_gradients = false;        // inside an unfinished optimizer step
+  bool is_best = false;               // as best.pt
+  std::optional<int> epoch_number{};  // as epochN.pt
 };
 
 // The checkpoints of one call of train(). Rank 0 copies the state to host memory between two iterations and
