@@ -51,8 +51,13 @@ std::string lineage_of(const std::string& given_name, const GetVariable& get) {
 std::optional<RunDirectory> find_lineage(const fs::path& folder, const std::string& lineage) {
   std::optional<RunDirectory> newest;
   fs::file_time_type newest_time;
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+  std::error_code failure, ignored;
+  const fs::directory_iterator entries(folder, failure);
+  if (failure && failure != std::errc::no_such_file_or_directory) {
+    throw StorageError(cat("cannot look for runs in ", folder.string(), ": ", failure.message()),
+                       "Is the file system there, and may it be read?");
+  }
+  for (const fs::directory_entry& entry : entries) {
     const RunDirectory run{entry.path()};
     const fs::file_time_type time = fs::last_write_time(run.run_yaml(), ignored);
     if (!ignored && has_lineage(run, lineage) && (!newest || time > newest_time)) {

@@ -21,8 +21,8 @@ std::string scheduler_job(const GetVariable& get);
 // for each task), else the scheduler's job; "" where there is neither.
 std::string lineage_of(const std::string& given_name, const GetVariable& get);
 
-// The run in `folder` whose run.yaml has this lineage; of several the one written last. Files that cannot be
-// read are passed over.
+// The run in `folder` whose run.yaml has this lineage; of several the one written last. A run.yaml that
+// cannot be read is passed over. Throws StorageError when the folder cannot be looked at.
 std::optional<RunDirectory> find_lineage(const std::filesystem::path& folder, const std::string& lineage);
 
 }  // namespace yolodist::run

@@ -55,18 +55,6 @@ int64_t start_ticks_of(int64_t pid) {
   return std::atoll(word.c_str());
 }
 
-std::optional<Owner> read_owner(const RunDirectory& run) {
-  try {
-    const json document = json::parse(read_file(run.owner_file()));
-    return Owner{document.at("host"), document.at("processes"), document.at("pid"),
-                 document.at("start_ticks"), document.at("job")};
-  } catch (const json::exception&) {
-    return std::nullopt;
-  } catch (const Error&) {
-    return std::nullopt;
-  }
-}
-
 struct Times {
   timespec changed{};
   std::chrono::seconds age{};  // by the clock of the file system, which need not be ours
@@ -141,6 +129,18 @@ void write_owner(const RunDirectory& run, const Owner& owner) {
   write_file_atomically(run.owner_file(), document.dump() + "\n");
 }
 
+std::optional<Owner> read_owner(const RunDirectory& run) {
+  try {
+    const json document = json::parse(read_file(run.owner_file()));
+    return Owner{document.at("host"), document.at("processes"), document.at("pid"),
+                 document.at("start_ticks"), document.at("job")};
+  } catch (const json::exception&) {
+    return std::nullopt;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 void renew_owner(const RunDirectory& run) {
   ::utimensat(AT_FDCWD, run.owner_file().c_str(), nullptr, 0);
 }
@@ -153,12 +153,15 @@ void remove_owner(const RunDirectory& run) {
 std::optional<Owner> living_owner(const RunDirectory& run, const Owner& self,
                                   void (*on_wait)(const Owner& owner)) {
   const std::optional<Owner> owner = read_owner(run);
-  if (!owner || *owner == self || (!owner->job.empty() && owner->job == self.job)) {
+  if (!owner || *owner == self) {
     return std::nullopt;
   }
   if (owner->processes == self.processes) {
     const bool lives = start_ticks_of(owner->pid) == owner->start_ticks;
     return lives ? owner : std::nullopt;
+  }
+  if (!owner->job.empty() && owner->job == self.job) {
+    return std::nullopt;
   }
   const std::optional<Times> before = times_of(run);
   if (!before || before->age > owner_silence) {

@@ -33,14 +33,17 @@ inline constexpr std::chrono::seconds owner_interval{5};  // between two renewal
 inline constexpr std::chrono::seconds owner_silence{30};  // without one: it is gone
 
 Owner this_process(const std::string& job);
+// Nothing where there is none, or none that can be read.
+std::optional<Owner> read_owner(const RunDirectory& run);
 // Throws StorageError.
 void write_owner(const RunDirectory& run, const Owner& owner);
 void renew_owner(const RunDirectory& run);   // silently nothing where it cannot
 void remove_owner(const RunDirectory& run);  // likewise
 
-// The owner, if it is alive, or may be. On this host that is known at once; the same scheduler's job is never
-// in its own way (it was requeued); of another host, the file has to be renewed while we look. Blocks for up
-// to owner_silence in that case, after calling `on_wait` with the owner. Read errors: nobody.
+// The owner, if it is alive, or may be. On this host that is known at once. On another, the same scheduler's
+// job is never in its own way (it was requeued from there); of other jobs, the file has to be renewed while
+// we look. Blocks for up to owner_silence in that case, after calling `on_wait` with the owner. Read errors:
+// nobody.
 std::optional<Owner> living_owner(const RunDirectory& run, const Owner& self,
                                   void (*on_wait)(const Owner& owner));
 

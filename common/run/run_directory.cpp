@@ -44,9 +44,16 @@ RunDirectory with_folders(const fs::path& root, bool trains) {
   return run;
 }
 
+// A file system that cannot tell must not look like one that has nothing: a run would begin anew over its own
+// files.
 bool is_present(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
+  std::error_code failure;
+  const bool there = fs::exists(path, failure);
+  if (failure) {
+    throw StorageError(cat("cannot look for ", path.string(), ": ", failure.message()),
+                       "Is the file system there, and may it be read?");
+  }
+  return there;
 }
 
 bool is_run(const RunDirectory& run) {

@@ -12,6 +12,8 @@
 #include "common/base/log.h"
 #include "common/base/signal_names.h"
 #include "common/base/text.h"
+#include "common/run/lineage.h"
+#include "common/run/ownership.h"
 #include "common/run/run_directory.h"
 #include "launcher/cli/version.h"
 #include "launcher/commands/error_text.h"
@@ -231,13 +233,16 @@ int run_as_rank(mpi::Session& session, supervise::SignalQueue& signals, const Jo
     print_start(agreement.places);
     if (job.command == "train") {
       print_stopping(environment, limit, agreement.run);
-      run_watch.emplace(run::RunDirectory{agreement.run.run_directory}, agreement.run.run_token);
+      run_watch.emplace(run::RunDirectory{agreement.run.run_directory}, agreement.run.run_token,
+                        run::this_process(run::scheduler_job(variable)));
     }
   }
   Restarts restarts(job.max_restarts, agreement.run);
   supervise::Outcome outcome;
+  supervise::StopRequest stop;
   for (std::optional<protocol::Start> run = agreement.run; run; run = restarts.next(session, outcome)) {
     supervise::Attempt attempt = describe_attempt(session, job, *run, agreement.places, devices.saved());
+    attempt.stop = &stop;
     attempt.run_watch = run_watch ? &*run_watch : nullptr;
     attempt.time_limit = run_watch && limit ? &*limit : nullptr;
     outcome = supervise::supervise(session, signals, attempt);

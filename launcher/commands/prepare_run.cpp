@@ -140,6 +140,10 @@ std::optional<run::RunDirectory> find_own_run(const cli::TrainCommandLine& line)
   }
   const fs::path folder = (fs::path(line.options.project) / line.options.name).parent_path();
   const std::optional<run::RunDirectory> found = run::find_lineage(folder, lineage);
+  if (!found && variable("SLURM_RESTART_COUNT") != nullptr) {
+    log::warning(
+        "this job was requeued, but its run is not there: was it moved, or begun in another folder?");
+  }
   if (!found) {
     log::info(cat("--resume auto: no run of ", lineage, " under ",
                   fs::absolute(folder).lexically_normal().string(), " yet, so this is its first start"));

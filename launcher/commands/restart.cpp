@@ -72,6 +72,8 @@ std::optional<protocol::Start> Restarts::next(mpi::Session& session, const super
                                                     : cat("from ", run_.resume_checkpoint),
                      " (restart ", count_, " of ", most_, " without a new checkpoint)"));
   }
+  // Nobody begins the next attempt while another is still in the last one's loop and would drop its messages.
+  mpi::barrier(session, Deadline::after(agreement_limit), "starting again together");
   return run_;
 }
 

@@ -24,9 +24,10 @@ RESTARTS=${SLURM_RESTART_COUNT:-0}
 LOGS=logs/$SLURM_JOB_ID/start-$((RESTARTS + 1))   # what each rank prints
 mkdir -p "$LOGS" || exit 74
 if [ -z "${SLURM_JOB_END_TIME:-}" ]; then   # older SLURM does not tell
-  SLURM_JOB_END_TIME=$(date -d "$(squeue --noheader --jobs "$SLURM_JOB_ID" --format %e)" +%s 2>/dev/null) &&
-    export SLURM_JOB_END_TIME
+  END=$(squeue --noheader --jobs "$SLURM_JOB_ID" --format %e 2>/dev/null)
+  [ -n "$END" ] && END=$(date -d "$END" +%s 2>/dev/null) && export SLURM_JOB_END_TIME=$END
 fi
+unset SLURM_TRES_PER_TASK   # SLURM from 23.11 on says by it what SRUN_CPUS_PER_TASK says below, and minds both
 
 RUN=
 IS_CUT_SHORT=
@@ -46,6 +47,8 @@ if [ "$LAUNCH" = srun ]; then
 else
   # Open MPI starts its daemons by srun, one a node: each is to have all cores of the node that are ours.
   export SRUN_CPUS_PER_TASK=$((${SLURM_CPUS_PER_TASK:-1} * SLURM_NTASKS_PER_NODE))
+  # Without these mpirun does not notice for minutes that a host is gone; with them it ends (205).
+  export OMPI_MCA_oob_tcp_keepalive_time=15 OMPI_MCA_oob_tcp_keepalive_intvl=5 OMPI_MCA_oob_tcp_keepalive_probes=3
   mpirun --bind-to none --map-by "ppr:$SLURM_NTASKS_PER_NODE:node" -np "$SLURM_NTASKS" \
     ${SLURM_JOB_END_TIME:+-x SLURM_JOB_END_TIME} --output-filename "$LOGS" \
     "$YOLODIST" train --resume auto "${OPTIONS[@]}" "$@" &
@@ -62,7 +65,12 @@ if [ "$CODE" = 0 ] && [ "$LAUNCH" = srun ] && [ ! -s "$LOGS/rank-0.log" ]; then
 fi
 echo "$(date '+%F %T') exit code $CODE"
 
-if [ "$CODE" = 75 ] && [ -z "$IS_CUT_SHORT" ]; then   # saved before its end: run again
+case $CODE in
+  75) AGAIN=yes ;;               # saved before its end
+  76 | 137 | 205) AGAIN=yes ;;   # a host was lost (137, 205: by mpirun), perhaps before SLURM knows: the last checkpoint is good
+  *) AGAIN= ;;
+esac
+if [ -n "$AGAIN" ] && [ -z "$IS_CUT_SHORT" ]; then
   if [ "$RESTARTS" -ge "$MAX_REQUEUES" ]; then
     echo "requeued $RESTARTS times already: not again (MAX_REQUEUES); submit it with --resume RUN to go on" >&2
   elif scontrol requeue "$SLURM_JOB_ID"; then

@@ -16,9 +16,13 @@
 #include "common/base/exit_code.h"
 #include "common/base/text.h"
 #include "launcher/mpi/communicators.h"
+#include "launcher/mpi/starter.h"
 
 namespace yolodist::mpi {
 namespace {
+
+// mpirun usually ends within three seconds after the ranks.
+constexpr std::chrono::seconds starter_grace{15};
 
 // Ends the process when a blocking MPI call takes too long; the starter (mpirun, srun) then ends the other
 // ranks.
@@ -30,6 +34,7 @@ class EndTimer {
           if (!done_.wait_for(lock, limit, [this] { return is_done_; })) {
             std::fprintf(stderr, "yolodist: %s did not end within %lld s: a peer is gone. Ending.\n", what,
                          static_cast<long long>(limit.count()));
+            end_starter_after(starter_grace);
             _exit(to_int(ExitCode::peer_lost));
           }
         }) {}
@@ -148,6 +153,7 @@ void Session::finalize(std::chrono::seconds limit) {
 }
 
 void Session::abort(int exit_code) {
+  end_starter_after(starter_grace);
   MPI_Abort(MPI_COMM_WORLD, exit_code);
   _exit(exit_code);
 }

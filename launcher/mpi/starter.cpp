@@ -17,10 +17,11 @@
 namespace yolodist::mpi {
 namespace {
 
-// Of Open MPI 4, of Open MPI 5, of MPICH.
+// Of Open MPI 4, of Open MPI 5, of MPICH: those that start one job. PRRTE's daemons (prte, prted) may serve
+// others.
 bool is_starter(pid_t pid) {
-  constexpr std::array names = {"mpirun",  "mpiexec", "orterun",       "orted",          "prte",
-                                "prterun", "prted",   "mpiexec.hydra", "hydra_pmi_proxy"};
+  constexpr std::array names = {"mpirun",  "mpiexec",       "orterun",        "orted",
+                                "prterun", "mpiexec.hydra", "hydra_pmi_proxy"};
   std::ifstream file(cat("/proc/", pid, "/comm"));
   std::string name;
   std::getline(file, name);
@@ -35,6 +36,7 @@ bool has_ended(int process, std::chrono::milliseconds limit) {
 
 }  // namespace
 
+#if defined(SYS_pidfd_open) && defined(SYS_pidfd_send_signal) && defined(SYS_close_range)
 void end_starter_after(std::chrono::seconds grace) {
   const pid_t starter = getppid();
   if (!is_starter(starter)) {
@@ -54,5 +56,8 @@ void end_starter_after(std::chrono::seconds grace) {
   }
   _exit(0);
 }
+#else  // Linux before 5.9
+void end_starter_after(std::chrono::seconds) {}
+#endif
 
 }  // namespace yolodist::mpi

@@ -14,7 +14,6 @@
 #include "common/base/signal_names.h"
 #include "common/base/text.h"
 #include "common/run/run_directory.h"
-#include "launcher/mpi/starter.h"
 
 namespace yolodist::supervise {
 namespace {
@@ -48,7 +47,8 @@ EventLoop::EventLoop(mpi::Session& session, SignalQueue& signals, const Attempt&
       control_(session),
       worker_watch_(limits, Clock::now()),
       peer_watch_(session.rank(), session.size(), limits.peer_silence, Clock::now()),
-      ended_(static_cast<size_t>(session.size())) {
+      ended_(static_cast<size_t>(session.size())),
+      stop_(*attempt.stop) {
   record_.attempt = attempt.start.attempt;
   record_.rank = session.rank();
   record_.host = attempt.hosts.at(static_cast<size_t>(session.rank()));
@@ -97,8 +97,8 @@ Outcome EventLoop::run() {
 void EventLoop::start_worker() {
   worker_.emplace(attempt_.worker);
   worker_->send(attempt_.start);
-  if (!stop_reason_.empty()) {
-    worker_->send(protocol::Stop{stop_reason_});
+  if (!stop_.reason.empty()) {
+    worker_->send(protocol::Stop{stop_.reason});
   }
 }
 
@@ -110,7 +110,7 @@ void EventLoop::take_signals() {
       }
       continue;
     }
-    if (*number == SIGINT && ++interrupts_ > 1) {
+    if (*number == SIGINT && ++stop_.interrupts > 1) {
       log::warning("second SIGINT: ending at once, without a checkpoint");
       worker_.reset();
       session_.abort(128 + SIGINT);
@@ -120,10 +120,10 @@ void EventLoop::take_signals() {
 }
 
 void EventLoop::ask_to_stop(const std::string& reason) {
-  stop_reason_ = reason;
+  stop_.reason = reason;
   log::info(cat(reason, ": rank ", session_.rank(), " asks all ranks to save and stop"));
   if (worker_ && !worker_->end()) {
-    worker_->send(protocol::Stop{stop_reason_});
+    worker_->send(protocol::Stop{stop_.reason});
   }
 }
 
@@ -139,7 +139,7 @@ void EventLoop::take_stop_requests() {
     }
   }
   const TimeLimit* limit = attempt_.time_limit;
-  if (limit != nullptr && stop_reason_.empty() &&
+  if (limit != nullptr && stop_.reason.empty() &&
       limit->is_due(TimeLimit::Clock::now(), worker_watch_.longest_gap())) {
     ask_to_stop(limit->name());
   }
@@ -287,17 +287,29 @@ void EventLoop::take_worker_end() {
 }
 
 void EventLoop::fail(run::FailureReport report) {
-  if (!own_failure_) {
+  const bool is_first = !own_failure_;
+  if (is_first) {
     own_failure_ = std::move(report);
-    try {
-      const run::RunDirectory directory{attempt_.start.run_directory};
-      run::write_failure_report(directory.failure_report(record_.attempt, record_.rank), *own_failure_);
-    } catch (const Error& error) {
-      log::warning(cat("the failure report could not be written: ", error.what()));
-    }
     control_.send_to_others(encode(record_.attempt, PeerFailed{*own_failure_}));
   }
   end_worker();
+  if (is_first && (attempt_.run_watch == nullptr || !attempt_.run_watch->is_taken_over())) {
+    write_report(*own_failure_);
+  }
+}
+
+// On a thread that nobody waits for: a file system that does not answer may be what has failed.
+void EventLoop::write_report(const run::FailureReport& report) {
+  const run::RunDirectory directory{attempt_.start.run_directory};
+  std::packaged_task<void()> task([directory, report] {
+    try {
+      run::write_failure_report(directory.failure_report(report.attempt, report.rank), report);
+    } catch (const Error& error) {
+      log::warning(cat("the failure report could not be written: ", error.what()));
+    }
+  });
+  report_written_ = task.get_future();
+  std::thread(std::move(task)).detach();
 }
 
 // Also when the failure is elsewhere.
@@ -370,7 +382,7 @@ void EventLoop::keep_peer_deadlines() {
 void EventLoop::announce_end(int exit_code, std::optional<run::FailureReport> report) {
   PeerEnded message;
   message.exit_code = exit_code;
-  message.stop_was_asked = !stop_reason_.empty();
+  message.stop_was_asked = !stop_.reason.empty();
   message.report = std::move(report);
   for (size_t i = 0; i < message.channels.size(); ++i) {
     message.channels[i] = collectives_.progress(static_cast<protocol::Channel>(i));
@@ -419,6 +431,7 @@ std::vector<run::FailureReport> EventLoop::reports() const {
 }
 
 Outcome EventLoop::outcome() const {
+  wait_for_report();
   const bool stop_was_asked =
       std::any_of(ended_.begin(), ended_.end(), [](const auto& ended) { return ended->stop_was_asked; });
   const std::vector<run::FailureReport> failures = reports();
@@ -450,7 +463,14 @@ std::string EventLoop::named(const std::vector<int>& ranks) const {
   return join(names, ", ");
 }
 
+void EventLoop::wait_for_report() const {
+  if (report_written_.valid()) {
+    report_written_.wait_for(limits_.report);
+  }
+}
+
 void EventLoop::give_up(const std::string& why, const std::vector<int>& silent) {
+  wait_for_report();
   const std::vector<run::FailureReport> failures = reports();
   const run::FailureReport* report = run::earliest_most_specific(failures);
   log::error(cat(named({session_.rank()}), ": ", why, silent.empty() ? "" : cat("; silent: ", named(silent)),
@@ -459,7 +479,6 @@ void EventLoop::give_up(const std::string& why, const std::vector<int>& silent) 
     log::error(cat(named({report->rank}), ": ", report->what, ". ", report->hint));
   }
   worker_.reset();
-  mpi::end_starter_after(limits_.starter_end);
   session_.abort(report != nullptr ? report->exit_code : to_int(ExitCode::peer_lost));
 }
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <future>
 #include <optional>
 #include <vector>
 
@@ -46,6 +47,8 @@ class EventLoop {
   // What follows from it.
   void start_worker();
   void fail(run::FailureReport report);
+  void write_report(const run::FailureReport& report);
+  void wait_for_report() const;
   void end_worker();
   void notice_own_sleep();
   void keep_worker_deadlines();
@@ -76,9 +79,9 @@ class EventLoop {
   bool failing_ = false;                           // here or elsewhere: no new collectives, all workers end
   std::optional<run::FailureReport> own_failure_;  // of this rank
   std::vector<run::FailureReport> peer_failures_;
+  std::future<void> report_written_;             // of own_failure_
   std::vector<std::optional<PeerEnded>> ended_;  // by rank
-  std::string stop_reason_;                      // the last signal that asked to stop
-  int interrupts_ = 0;
+  StopRequest& stop_;
   bool collectives_complete_ = false;  // the missing ones have been started
 
   // Moments; nothing = not reached yet.

@@ -16,6 +16,12 @@
 
 namespace yolodist::supervise {
 
+// What has been asked of this rank; kept from one attempt to the next.
+struct StopRequest {
+  std::string reason;  // the last one: "SIGUSR1"; "" = none
+  int interrupts = 0;  // SIGINT
+};
+
 // One attempt of this rank: its worker and what it is told.
 struct Attempt {
   protocol::Start start;
@@ -24,6 +30,7 @@ struct Attempt {
   // What may ask to stop beside signals; on rank 0 of a training, else nullptr. They outlive the attempt.
   RunWatch* run_watch = nullptr;
   const TimeLimit* time_limit = nullptr;
+  StopRequest* stop = nullptr;  // on every rank
 };
 
 // How long the launcher waits before it takes silence for the end.
@@ -39,7 +46,7 @@ struct Limits {
   std::chrono::seconds peer_silence{30};       // another launcher: its host is dead or cut off
   std::chrono::seconds exit_after_done{60};    // a worker that said it is about to end
   std::chrono::milliseconds kill_grace{2000};  // SIGTERM to SIGKILL
-  std::chrono::seconds starter_end{15};        // after the end of all ranks here: mpirun
+  std::chrono::seconds report{5};              // for its failure report to be on the disk
   std::chrono::seconds peers_end{10};          // after a failure: the other launchers, beyond kill_grace
   std::chrono::minutes peers_finish{30};       // after this worker finished in order: the others
 };

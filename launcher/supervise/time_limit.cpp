@@ -34,7 +34,7 @@ std::optional<TimeLimit> time_limit_of(std::chrono::seconds limit, TimeLimit::Cl
   }
   const char* text = get("SLURM_JOB_END_TIME");
   const long long end_s = text == nullptr ? 0 : std::atoll(text);
-  if (end_s > 0) {
+  if (std::chrono::seconds(end_s) > start.time_since_epoch()) {  // a past one is a mistake of whoever set it
     const TimeLimit::Clock::time_point end{std::chrono::seconds(end_s)};
     const auto left = std::chrono::duration_cast<std::chrono::seconds>(end - start);
     if (!earliest || end < earliest->end()) {

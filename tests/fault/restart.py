@@ -61,6 +61,14 @@ class Restart(FaultTest):
     def test_both_workers_at_once(self):
         self.disturbed(self.kill(0, 1), lambda: self.iterations() >= 3)
 
+    def test_while_it_starts(self):
+        process = self.begin(mpirun(2, *RESUMABLE))
+        wait_until(lambda: len(self.workers(process)) == 2, 60, "workers, that load LibTorch")
+        self.kill(1)(process)
+        self.assertEqual(process.wait(timeout=60), 0, self.output()[-3000:])
+        self.assertIn("from the beginning, since there is no checkpoint yet", self.output())
+        self.assertEqual(product.losses(self.run_folder), product.losses(self.whole()))
+
     def test_before_the_first_checkpoint(self):
         self.disturbed(self.kill(1), lambda: "Starting training" in self.output())
 

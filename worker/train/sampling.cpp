@@ -12,7 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds interval = 1s;
-constexpr int ticks_a_write = 2;
+constexpr std::chrono::milliseconds write_interval = 2s;
 
 double seconds_since_1970() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -30,6 +30,9 @@ Sampling::Sampling(const Training& training, const LaunchLink& link, telemetry::
       iteration_(training.iteration()),
       ticker_(interval, [this] { tick(); }) {
   memory::publish_phase();
+  if (metrics_ != nullptr) {
+    writer_.emplace(write_interval, [this] { metrics_->publish(); });
+  }
   if (metrics_ != nullptr && link_.on_peer_sample) {
     link_.on_peer_sample([this](const protocol::PeerSample& peer) { add(peer.rank, peer.sample); });
   }
@@ -61,15 +64,11 @@ void Sampling::tick() {
                                 .reserved_bytes = reading.reserved_bytes,
                                 .host_bytes = reading.host_bytes,
                                 .phase = memory::name_of(memory::published_phase())};
-  if (metrics_ == nullptr) {
-    if (link_.send_sample) {
-      link_.send_sample(sample);
-    }
-    return;
+  if (link_.send_sample) {
+    link_.send_sample(sample);  // the launcher's sign of life, on rank 0, too
   }
-  add(rank_, sample);
-  if (++ticks_ % ticks_a_write == 0) {
-    metrics_->publish();
+  if (metrics_ != nullptr) {
+    add(rank_, sample);
   }
 }
 

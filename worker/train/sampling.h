@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 
 #include "worker/telemetry/metrics_jsonl.h"
 #include "worker/telemetry/ticker.h"
@@ -11,10 +12,10 @@
 
 namespace yolodist::train {
 
-// While it lives, this rank's memory is read once a second, on a thread of its own, and sent to rank 0, where
-// the samples of all ranks enter metrics.jsonl. There the file is written every two seconds, so that others
-// can look on. Made on the thread that trains, whose phase the samples name. No collective, nothing in the
-// step.
+// While it lives, this rank's memory is read once a second, on a thread of its own, and sent to its launcher,
+// which takes it as a sign of life, and to rank 0, where the samples of all ranks enter metrics.jsonl. There
+// the file is written every two seconds, so that others can look on. Made on the thread that trains, whose
+// phase the samples name. No collective, nothing in the step.
 class Sampling {
  public:
   // `metrics`: rank 0's, null elsewhere; it and `link` outlive this.
@@ -35,8 +36,9 @@ class Sampling {
   const LaunchLink& link_;
   telemetry::MetricsLog* const metrics_;
   std::atomic<int64_t> iteration_;
-  int ticks_ = 0;
-  telemetry::Ticker ticker_;  // last: it uses all the others
+  telemetry::Ticker ticker_;  // after all that it uses
+  // A thread of its own: a disk that does not answer must not look like a worker that does not.
+  std::optional<telemetry::Ticker> writer_;
 };
 
 }  // namespace yolodist::train

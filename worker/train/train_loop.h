@@ -15,8 +15,8 @@ namespace yolodist::train {
 struct LaunchLink {
   std::function<std::string()> stop_reason;  // "SIGUSR1"; "" while no stop is asked for here
   std::function<void(const protocol::Progress&)> send_progress;  // after each iteration
-  // Samples of memory: from this rank, and to rank 0 from the others (nullptr = no more). Either may be
-  // empty.
+  // Samples of memory: from this rank to its launcher, and to rank 0 from the others (nullptr = no more).
+  // Either may be empty.
   std::function<void(const protocol::Sample&)> send_sample = nullptr;
   std::function<void(std::function<void(const protocol::PeerSample&)>)> on_peer_sample = nullptr;
 };

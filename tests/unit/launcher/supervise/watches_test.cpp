@@ -132,6 +132,7 @@ TEST(TimeLimit, IsTheEarlierOfBoth) {
   const TimeLimit::Clock::time_point start{1000s};
   EXPECT_FALSE(time_limit_of(0s, start, end_at(nullptr)));
   EXPECT_FALSE(time_limit_of(0s, start, end_at("nonsense")));
+  EXPECT_FALSE(time_limit_of(0s, start, end_at("999"))) << "over before the start";
   EXPECT_EQ(time_limit_of(0s, start, end_at("5000"))->name(), "SLURM's time limit");
   EXPECT_EQ(time_limit_of(1h, start, end_at("5000"))->end(), start + 1h);
   EXPECT_EQ(time_limit_of(2h, start, end_at("5000"))->end(), start + 4000s);
@@ -161,7 +162,7 @@ TEST(RunWatch, SeesARequestToStopOnce) {
   const std::string token = run::claim_run(run);
   run::write_owner(run, run::this_process(""));
   {
-    RunWatch watch(run, token);
+    RunWatch watch(run, token, run::this_process(""));
     EXPECT_FALSE(watch.take_stop());
     write_file_atomically(run.stop_file(), "");
     EXPECT_TRUE(within(10s, [&] { return watch.take_stop(); }));
@@ -171,12 +172,22 @@ TEST(RunWatch, SeesARequestToStopOnce) {
   EXPECT_FALSE(std::filesystem::exists(run.owner_file())) << "who ends in order leaves the run free";
 }
 
+TEST(RunWatch, KeepsItsNameInTheOwnerFile) {
+  const test::TemporaryFolder folder;
+  const run::RunDirectory run{folder.path()};
+  const std::string token = run::claim_run(run);
+  run::write_owner(run,
+                   run::this_process("slurm 2"));  // of a job that came at the same moment, and was fenced
+  RunWatch watch(run, token, run::this_process("slurm 1"));
+  EXPECT_TRUE(within(20s, [&] { return run::read_owner(run) == run::this_process("slurm 1"); }));
+}
+
 TEST(RunWatch, SeesAnotherJobTakeOver) {
   const test::TemporaryFolder folder;
   const run::RunDirectory run{folder.path()};
   const std::string token = run::claim_run(run);
   {
-    RunWatch watch(run, token);
+    RunWatch watch(run, token, run::this_process(""));
     run::claim_run(run);
     run::write_owner(run, run::this_process("slurm 2"));
     EXPECT_TRUE(within(20s, [&] { return watch.is_taken_over(); }));
