@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/golden/tensors.h"
 
+#include <stdlib.h>
+
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
@@ -11,6 +13,14 @@
 #include "worker/model/initialise.h"
 
 namespace yolodist::golden {
+namespace {
+
+// Labels are float32 in every precision, and MKL's arc tangent of a float differs in its last bit from
+// processor to processor, which a comparison in float64 sees. Golden files hold for MKL's path for all
+// processors; it looks at this when it is first called.
+[[maybe_unused]] const int asks_mkl_for_one_path = setenv("MKL_CBWR", "COMPATIBLE", /*overwrite=*/0);
+
+}  // namespace
 
 at::Tensor formula_tensor(uint64_t stream, const std::vector<int64_t>& shape, at::ScalarType dtype,
                           double scale, double shift) {
