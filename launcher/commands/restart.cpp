@@ -33,13 +33,12 @@ bool is_worth_a_restart(int exit_code) {
 Restarts::Restarts(int most, const protocol::Start& run)
     : most_(most),
       run_(run),
-      checkpoint_time_(time_of(run::RunDirectory{run.run_directory}.weights_last())),
-      has_checkpoint_(!run.resume_checkpoint.empty()) {}
+      checkpoint_time_(time_of(run::RunDirectory{run.run_directory}.weights_last())) {}
 
 bool Restarts::has_new_checkpoint() {
   const auto now = time_of(run::RunDirectory{run_.run_directory}.weights_last());
   const bool is_new = now != std::exchange(checkpoint_time_, now) && now.has_value();
-  has_checkpoint_ = has_checkpoint_ || is_new;
+  has_saved_ = has_saved_ || is_new;
   return is_new;
 }
 
@@ -51,8 +50,11 @@ std::optional<protocol::Start> Restarts::next(mpi::Session& session, const super
   std::string text;
   if (session.rank() == 0) {
     count_ = has_new_checkpoint() ? 1 : count_ + 1;
-    const std::string checkpoint = run::RunDirectory{run_.run_directory}.weights_last().string();
-    text = nlohmann::json{{"count", count_}, {"checkpoint", has_checkpoint_ ? checkpoint : ""}}.dump();
+    // Not simply what lies there: with --exist-ok that may be another run's, and --resume FILE meant that
+    // file.
+    const std::string checkpoint =
+        has_saved_ ? run::RunDirectory{run_.run_directory}.weights_last().string() : run_.resume_checkpoint;
+    text = nlohmann::json{{"count", count_}, {"checkpoint", checkpoint}}.dump();
   }
   const nlohmann::json decision = nlohmann::json::parse(
       mpi::broadcast_text(session, text, 0, Deadline::after(agreement_limit), "agreeing on a restart"));

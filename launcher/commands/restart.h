@@ -37,7 +37,7 @@ class Restarts {
   int count_ = 0;  // since the last checkpoint
   bool used_up_ = false;
   std::optional<std::filesystem::file_time_type> checkpoint_time_;
-  bool has_checkpoint_;  // of this run: with --exist-ok there may be one of another
+  bool has_saved_ = false;  // since the start: until then all begin again where the start did
 };
 
 }  // namespace yolodist::commands

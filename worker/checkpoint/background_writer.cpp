@@ -10,8 +10,11 @@
 
 namespace yolodist::checkpoint {
 
-BackgroundWriter::BackgroundWriter(std::filesystem::path last, std::function<void()> before_rename)
-    : last_(std::move(last)), before_rename_(std::move(before_rename)) {
+BackgroundWriter::BackgroundWriter(std::filesystem::path last, std::function<void()> before_rename,
+                                   std::function<void()> require_ours)
+    : last_(std::move(last)),
+      before_rename_(std::move(before_rename)),
+      require_ours_(std::move(require_ours)) {
   // Signals are for the main thread.
   sigset_t all, before;
   sigfillset(&all);
@@ -58,7 +61,8 @@ WriteOutcome BackgroundWriter::write(const std::vector<FileToWrite>& files) cons
   WriteOutcome outcome;
   for (const FileToWrite& wanted : files) {
     try {
-      write_making_room(wanted.file, last_, *wanted.checkpoint, before_rename_, outcome.given_up);
+      write_making_room(wanted.file, last_, *wanted.checkpoint, before_rename_, outcome.given_up,
+                        require_ours_);
       outcome.written.push_back(wanted.file);
     } catch (...) {  // the head of a thread: handed to the owner
       if (!outcome.error) {

@@ -37,7 +37,10 @@ class BackgroundWriter {
  public:
   // `last`: whose earlier ones are kept, see kept_checkpoints.h. `before_rename` is called on the writer's
   // thread, when a file is complete and synced, before it takes its place; may throw to prevent that.
-  BackgroundWriter(std::filesystem::path last, std::function<void()> before_rename);
+  // `require_ours` as in write_making_room, on that thread, too.
+  BackgroundWriter(
+      std::filesystem::path last, std::function<void()> before_rename,
+      std::function<void()> require_ours = [] {});
   ~BackgroundWriter();  // finishes what is being written
   BackgroundWriter(const BackgroundWriter&) = delete;
   BackgroundWriter& operator=(const BackgroundWriter&) = delete;
@@ -55,7 +58,7 @@ class BackgroundWriter {
   WriteOutcome write(const std::vector<FileToWrite>& files) const;
 
   const std::filesystem::path last_;
-  const std::function<void()> before_rename_;
+  const std::function<void()> before_rename_, require_ours_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::optional<std::vector<FileToWrite>> files_;  // being written

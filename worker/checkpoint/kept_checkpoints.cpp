@@ -84,13 +84,17 @@ void keep_earlier(const fs::path& last) {
   fs::copy_file(files[0], copy, fs::copy_options::overwrite_existing, failure);
   if (failure) {
     fs::remove(copy, ignored);
+    if (failure == std::errc::no_space_on_device) {
+      return;  // an earlier one is a comfort, the new one is what counts
+    }
     fail(files, failure.value());
   }
   move(copy, files[1]);
 }
 
 void write_making_room(const fs::path& file, const fs::path& last, const Checkpoint& checkpoint,
-                       const std::function<void()>& before_rename, std::vector<fs::path>& given_up) {
+                       const std::function<void()>& before_rename, std::vector<fs::path>& given_up,
+                       const std::function<void()>& require_ours) {
   const auto prepare = [&] {
     before_rename();
     if (file == last) {
@@ -103,6 +107,7 @@ void write_making_room(const fs::path& file, const fs::path& last, const Checkpo
       write_checkpoint(file, checkpoint, prepare);
       return;
     } catch (const NoRoom&) {
+      require_ours();
       const std::optional<fs::path> oldest = oldest_that_frees(last);
       std::error_code failure;
       if (!oldest || !fs::remove(*oldest, failure)) {
@@ -111,6 +116,26 @@ void write_making_room(const fs::path& file, const fs::path& last, const Checkpo
       given_up.push_back(*oldest);
     }
   }
+}
+
+fs::path make_last(const fs::path& file, const fs::path& last) {
+  if (file == last) {
+    return last;
+  }
+  std::error_code failure, ignored;
+  fs::rename(file, last, failure);
+  if (failure) {
+    return file;
+  }
+  for (const fs::path& newer : kept_files(last)) {
+    if (newer == file) {
+      break;
+    }
+    if (newer != last) {
+      fs::remove(newer, ignored);
+    }
+  }
+  return last;
 }
 
 Readable read_newest(const fs::path& last) {

@@ -257,8 +257,11 @@ void NcclSession::fail_with_trace(const std::string& why, const std::string& hin
   // Who never got connected has nothing to compare.
   if (started != nullptr && setup_.post_mortem != nullptr) {
     try {
-      const std::vector<CollectiveTrace> traces =
-          setup_.post_mortem->gather(trace_, Deadline::after(setup_.post_mortem_timeout));
+      // A connection that does not end takes the process with it soon: the report has to be out before.
+      const std::chrono::milliseconds limit =
+          is_stuck_ ? std::min(setup_.post_mortem_timeout, setup_.exit_timeout / 2)
+                    : setup_.post_mortem_timeout;
+      const std::vector<CollectiveTrace> traces = setup_.post_mortem->gather(trace_, Deadline::after(limit));
       verdict = compare(traces);
       for (const CollectiveTrace& trace : traces) {
         collectives["ranks"].push_back(to_json(trace));

@@ -82,6 +82,9 @@ LoadedPicture load_picture(const Index& index, int picture_index, int side_px, b
   const bool is_cached = cache != nullptr && cache->is_of(side_px, for_training);
   if (is_cached) {
     if (const cv::Mat image = cache->find(picture_index); !image.empty()) {
+      if (failures != nullptr) {
+        failures->read_well(picture);  // single bad pictures are never cached: they must not look like a row
+      }
       return {image, picture.height_px, picture.width_px, true};
     }
   }

@@ -34,13 +34,13 @@ void append_text(const std::filesystem::path& file, std::string_view text, Durab
       error = errno;
     }
   }
-  // Half a line would spoil the next one, too.
-  if (error != 0 && is_file && ::ftruncate(descriptor, before.st_size) != 0) {
-    error = errno;
-  }
   // Pipes and terminals cannot be synced; nothing is lost there.
   if (durability == Durability::synced && error == 0 && ::fsync(descriptor) != 0 && errno != EINVAL &&
       errno != EROFS) {
+    error = errno;
+  }
+  // Half a line would spoil the next one, and what is not sure to be there comes again.
+  if (error != 0 && is_file && ::ftruncate(descriptor, before.st_size) != 0) {
     error = errno;
   }
   if (::close(descriptor) != 0 && error == 0 && errno != EINTR) {

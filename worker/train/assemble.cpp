@@ -168,12 +168,15 @@ void restore_newest(Training& t) {
   if (t.is_leader()) {
     try {
       found = checkpoint::read_newest(last);
-      word = cat("file\n", found.file.string());
     } catch (const DataError& error) {
       word = cat("none\n", error.what(), "\n", error.hint());
     }
     for (const std::string& problem : found.passed_over) {
       log::warning(cat("checkpoint: ", problem, "; going on from ", found.file.string(), " instead"));
+    }
+    if (word.empty()) {
+      found.file = checkpoint::make_last(found.file, last);
+      word = cat("file\n", found.file.string());
     }
   }
   const std::vector<std::string> parts =
@@ -240,6 +243,7 @@ std::unique_ptr<Training> assemble(const protocol::Start& start, Placement place
   settle_precision(t, start);
   if (t.is_leader()) {
     t.run_token = start.run_token.empty() ? run::claim_run(t.run) : start.run_token;
+    require_ownership(t.run, t.run_token);
     remove_temporaries(t.run.weights_folder());  // of jobs that were killed
   }
 

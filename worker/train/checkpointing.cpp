@@ -58,7 +58,7 @@ Checkpointing::Checkpointing(Training& training, telemetry::MetricsLog* metrics,
   }
   const fs::path last = training.run.weights_last();
   const std::vector<fs::path> kept = checkpoint::kept_files(last);
-  const bool is_fresh = training.iteration() == 0 && training.attempt == 0 && !training.options.resume;
+  const bool is_fresh = training.iteration() == 0;  // what lies here is of a run that --exist-ok replaces
   if (is_fresh) {
     is_first_ = true;
     for (size_t i = 1; i < kept.size(); ++i) {
@@ -69,13 +69,19 @@ Checkpointing::Checkpointing(Training& training, telemetry::MetricsLog* metrics,
     written_ = Clock::now() - *age;
     written_iteration_ = training.iteration();
   }
-  writer_ = std::make_unique<checkpoint::BackgroundWriter>(last, [this] { before_rename(); });
+  writer_ = std::make_unique<checkpoint::BackgroundWriter>(
+      last, [this] { before_rename(); },
+      [&training] { require_ownership(training.run, training.run_token); });
 }
 
-Checkpointing::~Checkpointing() = default;
+Checkpointing::~Checkpointing() {
+  const memory::PhaseScope phase(memory::Phase::checkpoint);  // a slow disk is no stuck worker
+  writer_.reset();
+}
 
 // On the writer's thread.
 void Checkpointing::before_rename() {
+  require_ownership(training_.run, training_.run_token);  // rows are the run's, too
   // Rows first: those after the checkpoint are cut off on resume, those before it would be missing for good.
   if (results_ != nullptr) {
     results_->flush();
