@@ -92,24 +92,24 @@ class Bundle(OrdinaryUserTest):
         """The bundle in a root, pointed at the LibTorch that will lie there in /libtorch."""
         shutil.move(packed, root / "yolodist")
         (root / "yolodist/lib/yolodist/libtorch").symlink_to("/libtorch")
-        work = root / "work"
-        work.mkdir()
-        os.chown(work, NOBODY, NOBODY)
+        scratch = root / "scratch"
+        scratch.mkdir()
+        os.chown(scratch, NOBODY, NOBODY)
 
     def inside(self, root, *command):
         """Runs in the root as NOBODY, with a bare environment."""
         if os.geteuid() != 0 or product.run(["unshare", "--mount", "true"], self.folder).returncode != 0:
             self.skipTest("mounts in a namespace need root")
-        enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", f"cd {root}/work; {ENTER}", "enter", root,
+        enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", f"cd {root}/scratch; {ENTER}", "enter", root,
                  libtorch_root(BIN / "yolodist-worker")]
         return product.run([*enter, *command], self.folder, timeout=300,
-                           env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "OMP_NUM_THREADS": "1", "HOME": "/work",
+                           env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "OMP_NUM_THREADS": "1", "HOME": "/scratch",
                                 "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_btl_tcp_if_include": "lo",
                                 "OMPI_MCA_oob_tcp_if_include": "lo",
                                 "OMPI_MCA_btl_vader_single_copy_mechanism": "none"})
 
     def trains_in(self, root):
-        words = [*QUICK, "--project", "/work/runs", "--max-iterations", "2"]
+        words = [*QUICK, "--project", "/scratch/runs", "--max-iterations", "2"]
         words[words.index("--data") + 1] = "/yolodist/share/yolodist/sample/sample.yaml"
         process = self.inside(root, "/yolodist/bin/yolodist", "--version")
         self.expect(process, 0)
@@ -122,8 +122,8 @@ class Bundle(OrdinaryUserTest):
                 process = self.inside(root, *command, "--name", name)
                 self.expect(process, 0)
                 self.assertNotIn("cannot open shared object", process.stdout + process.stderr)
-                self.assertTrue((root / f"work/runs/{name}/weights/last.pt").exists())
-                self.assertEqual((root / f"work/runs/{name}/logs/rank-1.log").exists(), name != "alone")
+                self.assertTrue((root / f"scratch/runs/{name}/weights/last.pt").exists())
+                self.assertEqual((root / f"scratch/runs/{name}/logs/rank-1.log").exists(), name != "alone")
 
     @unittest.skipIf(WHOLE, "the short tests")
     def test_with_mpi_trains_in_a_root_of_the_c_library_and_libtorch(self):
