@@ -103,11 +103,6 @@ void check_ranges(TrainOptions& o) {
   o.optimizer = optimizer_name(o.optimizer);
 }
 
-// Or may do so, if --resume auto finds no run.
-bool starts_afresh(const TrainOptions& o) {
-  return !o.resume || o.resume_from == "auto";
-}
-
 void fill_sample(TrainCommandLine& line) {
   const auto is_given = [&](const char* name) { return line.given.contains(name); };
   TrainOptions& o = line.options;
@@ -155,6 +150,10 @@ TrainCommandLine parse_train(const std::vector<std::string>& words) {
                      "From scratch: --cfg yolov5n. From a checkpoint: --weights FILE.");
   }
   return line;
+}
+
+bool starts_afresh(const TrainOptions& o) {
+  return !o.resume || o.resume_from == "auto";
 }
 
 std::string train_help() {

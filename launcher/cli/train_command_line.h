@@ -25,6 +25,9 @@ struct TrainCommandLine {
 // judged without looking at files or devices.
 TrainCommandLine parse_train(const std::vector<std::string>& words);
 
+// Without --resume; with --resume auto it may do so, if it finds no run.
+bool starts_afresh(const config::TrainOptions& options);
+
 std::string train_help();
 
 // The command line in full that a run without --data stands for.

@@ -67,6 +67,11 @@ int ranks_to_start(const Job& job, const DeviceSituation& situation) {
   return ranks;
 }
 
+// 0 = none beside the usual ones.
+int stop_signal_of(const Job& job) {
+  return job.stop_signal.empty() ? 0 : stop_signal_number(job.stop_signal);
+}
+
 std::optional<supervise::TimeLimit> time_limit_of(const Job& job,
                                                   supervise::TimeLimit::Clock::time_point start) {
   const std::chrono::seconds limit =
@@ -142,7 +147,7 @@ supervise::Attempt describe_attempt(mpi::Session& session, const Job& job, const
   }
 
   attempt.worker.attempt = start.attempt;
-  attempt.worker.blocked_signal = job.stop_signal.empty() ? 0 : stop_signal_number(job.stop_signal);
+  attempt.worker.blocked_signal = stop_signal_of(job);
   attempt.worker.prefix = workers::split_command(job.worker_prefix);
   attempt.worker.program = workers::find_worker_program(attempt.worker.prefix);
   attempt.worker.environment = workers::worker_environment(
@@ -261,7 +266,7 @@ int run_job(const Job& job) {
   const auto started_at = supervise::TimeLimit::Clock::now();
   const HiddenDevices devices;
   DeviceSituation situation{device::parse_device(job.device), {}, {}};
-  const int stop_signal = job.stop_signal.empty() ? 0 : stop_signal_number(job.stop_signal);
+  const int stop_signal = stop_signal_of(job);
   situation.worker_prefix = workers::split_command(job.worker_prefix);
   const bool names_several = job.ranks > 1 || situation.request.numbers.size() > 1;
   const mpi::LaunchEnvironment environment = mpi::read_launch_environment(variable, names_several);

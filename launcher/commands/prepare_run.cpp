@@ -70,10 +70,6 @@ void check_budgets(const TrainOptions& o, int world_size) {
   }
 }
 
-bool is_automatic(const TrainOptions& o) {
-  return o.resume && o.resume_from == "auto";
-}
-
 const char* variable(const char* name) {
   return std::getenv(name);
 }
@@ -274,7 +270,8 @@ RunPlan prepare_run(const cli::TrainCommandLine& line, int world_size) {
   const config::TrainOptions& o = line.options;
   std::optional<run::RunDirectory> directory;
   if (o.resume) {
-    directory = is_automatic(o) ? find_own_run(line) : run::find_run_to_resume(o.resume_from, o.project);
+    directory =
+        cli::starts_afresh(o) ? find_own_run(line) : run::find_run_to_resume(o.resume_from, o.project);
   }
   RunPlan plan = directory ? prepare_resumed(line, *directory, world_size) : prepare_fresh(line, world_size);
   plan.share_folder = absolute_path(config::share_folder().string());

@@ -74,11 +74,6 @@ class FaultTest(product.ProductTest):
     def output(self):
         return (self.folder / "output.txt").read_text()
 
-    def trained(self, run, count):
-        metrics = self.folder / "runs/train" / run / "weights/last.pt"
-        rank_log = self.folder / "runs/train" / run / "logs/rank-0.log"
-        return metrics.exists() and rank_log.exists() and count(run)
-
     def workers(self, process):
         return sorted(pid for pid, name in processes_of_session(process.pid).items() if name == "yolodist-worker")
 
