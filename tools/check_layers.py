@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 COMMON = ("common/base", "common/config", "common/model_spec", "common/plan", "common/protocol", "common/run")
-WORKER = ("worker/link", "worker/comm", "worker/data", "worker/ops", "worker/model", "worker/loss", "worker/memory",
-          "worker/parallel", "worker/optim", "worker/compress", "worker/eval", "worker/checkpoint", "worker/telemetry",
-          "worker/pictures", "worker/export", "worker/train")
+WORKER = ("worker/libtorch", "worker/link", "worker/comm", "worker/data", "worker/ops", "worker/model", "worker/loss",
+          "worker/memory", "worker/parallel", "worker/optim", "worker/compress", "worker/eval", "worker/checkpoint",
+          "worker/telemetry", "worker/pictures", "worker/export", "worker/train")
 LAUNCHER = ("launcher/mpi", "launcher/device", "launcher/workers", "launcher/cli", "launcher/supervise")
 
 # What each room may include, besides itself.
@@ -33,23 +33,24 @@ ROOMS = {
     "launcher/supervise": COMMON + ("launcher/mpi", "launcher/device", "launcher/workers"),
     "launcher/commands": COMMON + LAUNCHER,
 
+    "worker/libtorch": (),
     "worker/link": COMMON,
     "worker/comm": COMMON + ("worker/link",),
     "worker/data": COMMON,
-    "worker/memory": COMMON,
+    "worker/memory": COMMON + ("worker/libtorch",),
     "worker/telemetry": COMMON,
     # Draws samples, labels and measures; a room of its own, so that telemetry needs no OpenCV.
     "worker/pictures": COMMON + ("worker/data", "worker/eval"),
-    "worker/ops": COMMON + ("worker/comm", "worker/memory"),
+    "worker/ops": COMMON + ("worker/libtorch", "worker/comm", "worker/memory"),
     "worker/model": COMMON + ("worker/ops", "worker/memory"),
     "worker/loss": COMMON + ("worker/model",),
     # The groups and the EMA are made of a model's named parameters.
     "worker/optim": COMMON + ("worker/comm", "worker/model", "worker/memory"),
-    "worker/parallel": COMMON + ("worker/comm", "worker/model", "worker/optim", "worker/memory"),
+    "worker/parallel": COMMON + ("worker/libtorch", "worker/comm", "worker/model", "worker/optim", "worker/memory"),
     # Matching takes the labels of a sample as the loader made them.
     "worker/eval": COMMON + ("worker/comm", "worker/loss", "worker/data"),
     "worker/compress": COMMON + ("worker/model", "worker/optim"),
-    "worker/checkpoint": COMMON + ("worker/model", "worker/optim", "worker/memory"),
+    "worker/checkpoint": COMMON + ("worker/libtorch", "worker/model", "worker/optim", "worker/memory"),
     "worker/export": COMMON + ("worker/model", "worker/checkpoint"),
     "worker/train": COMMON + WORKER,
     "worker/commands": COMMON + WORKER,
@@ -60,12 +61,16 @@ TORCH = r"(torch|ATen|c10|caffe2)/"
 OUTSIDE = (
     (r"torch/torch\.h$", "torch/torch.h (46 s a file)", ()),
     (r"torch/csrc/distributed/", "c10d", ()),
+    # torch::autograd::Function and grad are public, although they lie there.
+    (r"torch/csrc/(?!autograd/(custom_function|autograd)\.h$)|caffe2/|c10/cuda/|c10/core/CPUAllocator\.h$",
+     "what is internal to LibTorch",
+     ("worker/libtorch", "tests")),
     (TORCH, "LibTorch",
-     ("worker/ops", "worker/model", "worker/loss", "worker/memory", "worker/parallel", "worker/optim", "worker/compress",
-      "worker/checkpoint", "worker/export", "worker/train", "worker/commands", "tests")),
+     ("worker/libtorch", "worker/ops", "worker/model", "worker/loss", "worker/memory", "worker/parallel", "worker/optim",
+      "worker/compress", "worker/checkpoint", "worker/export", "worker/train", "worker/commands", "tests")),
     (r"mpi\.h$", "MPI", ("launcher/mpi", "tests/mpi", "tests/support")),
     (r"nccl\.h$", "NCCL", ("worker/comm/nccl_session.h", "worker/train/place.cpp", "tests/gpu", "tests/support", "tests/unit/worker/comm_nccl")),
-    (r"cuda(_runtime)?(_api)?\.h$", "CUDA", ("worker/comm/nccl_session.h", "worker/memory/meter.cpp", "worker/train/place.cpp", "tests/gpu", "tests/support",
+    (r"cuda(_runtime)?(_api)?\.h$", "CUDA", ("worker/comm/nccl_session.h", "worker/memory/meter.cpp", "worker/train/place.cpp", "worker/train/upload.cpp", "tests/gpu", "tests/support",
       "tests/unit/worker/comm_nccl")),
     (r"nvml\.h$", "NVML", ("launcher/device",)),
     (r"yaml-cpp/", "yaml-cpp", ("common/config", "common/model_spec", "tests")),

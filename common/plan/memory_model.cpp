@@ -122,12 +122,21 @@ int64_t input_bytes(const Workload& w, int64_t pictures, int height_px, int widt
   return pictures * 3 * int64_t{height_px} * width_px * element;
 }
 
+// On a card the pictures of an iteration lie ready as bytes, and those of the next are on their way.
+int64_t uploaded_bytes(const Workload& w) {
+  constexpr int64_t iterations = 2;
+  return w.device == DeviceKind::cpu
+             ? 0
+             : iterations * w.pictures_an_iteration * 3 * int64_t{w.imgsz_px} * w.imgsz_px;
+}
+
 // Scalars, and the statistics of single operations: some dozens of tensors that are not followed one by one.
 constexpr int64_t small_tensors_bytes = 32 << 10;
 
 void follow_training(const ModelSpec& spec, const Workload& w, Ledger& ledger, std::vector<int64_t>& kept) {
   const model_spec::OperationTable table = model_spec::operations_of(spec, w.height_px, w.width_px);
   const Storage small_tensors(ledger, Term::transient, small_tensors_bytes);
+  const Storage uploaded(ledger, Term::input, uploaded_bytes(w));
   ShadowPass pass(spec, table, w, ledger);
   auto input =
       std::make_shared<Storage>(ledger, Term::input, input_bytes(w, w.pictures, w.height_px, w.width_px));

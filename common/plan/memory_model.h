@@ -20,6 +20,7 @@ struct Workload {
   Precision precision = Precision::fp32;
   int height_px = 640, width_px = 640;  // of the network's input at its largest (multi-scale included)
   int imgsz_px = 640;                   // of the data before multi-scale
+  int pictures_an_iteration = 0;        // of this rank, all groups; counted on cards, which take them ahead
   int pictures = 1;                     // of a BN group: what one forward takes
   int loss_slab_count =
       5;  // pieces of 512 KiB that the loss takes at once at most; 12 with focal loss or weights

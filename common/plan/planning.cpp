@@ -29,10 +29,22 @@ Planning::Planning(const Request& request, const Estimator& estimator)
   check(request.spec != nullptr && !request.devices.empty(), "a plan is for a model and some devices");
 }
 
+// Of the rank that has most in an even share, or by the request's shard: the groups are shared only after the
+// plans are chosen.
+int Planning::pictures_an_iteration(int group) const {
+  if (!request_.shard.empty()) {
+    return *std::max_element(request_.shard.begin(), request_.shard.end());
+  }
+  const int groups = std::max(1, (request_.global_batch + group - 1) / group);
+  const int share = (groups + world_size() - 1) / world_size() * group;
+  return std::min(share, std::max(group, request_.global_batch));
+}
+
 Workload Planning::workload_of(const Device& device, int pictures) const {
   Workload workload = request_.workload;
   workload.device = device.kind;
   workload.pictures = pictures;
+  workload.pictures_an_iteration = pictures_an_iteration(pictures);
   workload.matches = request_.matches_a_picture * pictures;
   workload.world_size = world_size();
   workload.validation_pictures = 0;

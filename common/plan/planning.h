@@ -55,6 +55,7 @@ class Planning {
 
  private:
   Workload workload_of(const Device& device, int pictures) const;
+  int pictures_an_iteration(int group) const;
   void add_overhead(const Device& device, Estimate& estimate) const;
   int64_t training_bytes_of_device(const Device& device, int pictures, const RecomputePlan& recompute);
 

@@ -128,8 +128,7 @@ void add_precision(Planning& planning, WorstRank& worst, const Estimator& estima
   other.workload.precision = is_cuda ? Precision::fp16 : Precision::bf16;
   const Estimate estimate = least_of_other(other, worst.device(), worst.pictures(),
                                            planning.least_policies(worst.device()), estimator);
-  rungs.push_back(worst.rung(is_cuda ? "--precision fp16 (not in this version)" : "--precision bf16",
-                             estimate,
+  rungs.push_back(worst.rung(is_cuda ? "--precision fp16" : "--precision bf16", estimate,
                              /*is_exact=*/false, 0));
 }
 

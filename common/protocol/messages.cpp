@@ -90,19 +90,30 @@ json fields(const Progress& m) {
 }
 
 json fields(const Sample& m) {
-  return {{"type", "sample"},
-          {"iteration", m.iteration},
-          {"current_bytes", m.current_bytes},
-          {"peak_bytes", m.peak_bytes},
-          {"reserved_bytes", m.reserved_bytes},
-          {"host_bytes", m.host_bytes},
-          {"phase", m.phase}};
+  json d = {{"type", "sample"},
+            {"iteration", m.iteration},
+            {"current_bytes", m.current_bytes},
+            {"peak_bytes", m.peak_bytes},
+            {"reserved_bytes", m.reserved_bytes},
+            {"host_bytes", m.host_bytes},
+            {"phase", m.phase}};
+  if (m.device_used_bytes) {
+    d["device_used_bytes"] = *m.device_used_bytes;
+  }
+  if (m.other_processes_bytes) {
+    d["other_processes_bytes"] = *m.other_processes_bytes;
+  }
+  return d;
 }
 
 Sample read_sample(const json& d) {
-  return {d.at("iteration").get<int64_t>(),  d.at("current_bytes").get<int64_t>(),
-          d.at("peak_bytes").get<int64_t>(), d.at("reserved_bytes").get<int64_t>(),
-          d.at("host_bytes").get<int64_t>(), d.at("phase").get<std::string>()};
+  const auto optional_bytes = [&d](const char* key) {
+    return d.contains(key) ? std::optional(d.at(key).get<int64_t>()) : std::nullopt;
+  };
+  return {d.at("iteration").get<int64_t>(),    d.at("current_bytes").get<int64_t>(),
+          d.at("peak_bytes").get<int64_t>(),   d.at("reserved_bytes").get<int64_t>(),
+          d.at("host_bytes").get<int64_t>(),   d.at("phase").get<std::string>(),
+          optional_bytes("device_used_bytes"), optional_bytes("other_processes_bytes")};
 }
 
 json fields(const Failure& m) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -66,6 +67,8 @@ struct Sample {                                                   // once a seco
   int64_t current_bytes = 0, peak_bytes = 0, reserved_bytes = 0;  // of the device; the peak since the start
   int64_t host_bytes = 0;                                         // staging, apart
   std::string phase;                                              // "forward", "validation", …
+  // Of the whole card, by its driver; nothing where it does not say.
+  std::optional<int64_t> device_used_bytes{}, other_processes_bytes{};
   bool operator==(const Sample&) const = default;
 };
 struct Failure {  // the worker is about to end with report.exit_code

@@ -87,6 +87,23 @@ void add_amounts(const json& memory, std::vector<std::string>& lines) {
   }
 }
 
+// Of the whole card, where its driver says: the budget may be kept, and others have taken what was meant.
+void add_card(const json& memory, std::vector<std::string>& lines) {
+  const auto used = number(memory, "device_used_bytes");
+  if (!used) {
+    return;
+  }
+  const auto total = number(memory, "device_bytes");
+  std::string line = cat("  the card   ", size(*used), total ? cat(" of ", size(*total)) : "", " in use");
+  if (const auto others = number(memory, "other_processes_bytes")) {
+    line += *others > 0 ? cat(", ", size(*others), " of it by other processes") : ", by nobody else";
+  } else if (const auto reserved = number(memory, "reserved_bytes"); reserved && *used > *reserved) {
+    line += cat(", ", size(*used - *reserved),
+                " of it outside of this rank's allocator (its CUDA context, NCCL, other processes)");
+  }
+  lines.push_back(line);
+}
+
 void add_holders(const json& memory, std::vector<std::string>& lines) {
   constexpr size_t most_holders = 8;
   const json holders = list(memory, "holders");
@@ -260,6 +277,7 @@ std::vector<std::string> text_of(const json& memory) {
     return lines;
   }
   add_amounts(memory, lines);
+  add_card(memory, lines);
   add_holders(memory, lines);
   add_plan(memory, lines);
   add_ranks(memory, lines);

@@ -99,13 +99,18 @@ RunDirectory newest_run(const fs::path& project, const std::string& purpose) {
 
 }  // namespace
 
-fs::path RunDirectory::weights_earlier(int number) const {
-  return weights_folder() / cat("last-", number, ".pt");
+std::vector<fs::path> kept_checkpoints(const fs::path& last) {
+  constexpr int kept_count = 3;
+  std::vector<fs::path> files = {last};
+  for (int i = 1; i < kept_count; ++i) {
+    files.push_back(last.parent_path() / cat(last.stem().string(), "-", i, last.extension().string()));
+  }
+  return files;
 }
 
 bool has_checkpoint(const RunDirectory& run) {
-  return is_present(run.weights_last()) || is_present(run.weights_earlier(1)) ||
-         is_present(run.weights_earlier(2));
+  const std::vector<fs::path> kept = kept_checkpoints(run.weights_last());
+  return std::any_of(kept.begin(), kept.end(), is_present);
 }
 
 fs::path RunDirectory::weights_epoch(int epoch) const {
@@ -122,6 +127,10 @@ fs::path RunDirectory::failure_report(int attempt, int rank) const {
 
 std::filesystem::path RunDirectory::memory_report(int attempt, int rank, int number) const {
   return failures_folder() / cat("attempt-", attempt, ".rank-", rank, ".memory-", number, ".json");
+}
+
+std::filesystem::path RunDirectory::link_report(int attempt, int rank, int number) const {
+  return failures_folder() / cat("attempt-", attempt, ".rank-", rank, ".link-", number, ".json");
 }
 
 RunDirectory create_run_directory(const fs::path& project, const std::string& name, bool exist_ok,

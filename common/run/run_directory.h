@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -23,7 +24,6 @@ struct RunDirectory {
 
   std::filesystem::path weights_folder() const { return root / "weights"; }
   std::filesystem::path weights_last() const { return weights_folder() / "last.pt"; }
-  std::filesystem::path weights_earlier(int number) const;  // weights/last-1.pt, last-2.pt: those before
   std::filesystem::path weights_best() const { return weights_folder() / "best.pt"; }
   std::filesystem::path weights_epoch(int epoch) const;  // weights/epochN.pt of --save-period, N from 0
 
@@ -35,10 +35,15 @@ struct RunDirectory {
   std::filesystem::path failure_report(int attempt, int rank) const;  // failures/attempt-A.rank-R.json
   // failures/attempt-A.rank-R.memory-N.json: an out-of-memory that training went on from, N from 0
   std::filesystem::path memory_report(int attempt, int rank, int number) const;
+  // failures/attempt-A.rank-R.link-N.json: devices that had to be connected anew, N from 0
+  std::filesystem::path link_report(int attempt, int rank, int number) const;
   std::filesystem::path plan_json() const { return root / "plan.json"; }
   // Its being there asks the run to save and stop; who has seen it removes it.
   std::filesystem::path stop_file() const { return root / ".stop"; }
 };
+
+// `last` and where those before it are kept: last.pt, last-1.pt, last-2.pt.
+std::vector<std::filesystem::path> kept_checkpoints(const std::filesystem::path& last);
 
 // Whether there is a checkpoint to go on from, be it an earlier one.
 bool has_checkpoint(const RunDirectory& run);

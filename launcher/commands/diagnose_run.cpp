@@ -221,6 +221,18 @@ void add_memory_events(const Case& c, Diagnosis& d) {
   add_part(d, "memory", lines);
 }
 
+// Connections between devices that were made anew.
+void add_link_events(const Case& c, Diagnosis& d) {
+  d.document["link_events"] = ordered_json::array();
+  std::vector<std::string> lines;
+  for (const LinkEvent& event : c.evidence.link_events) {
+    d.document["link_events"].push_back({{"file", event.file}, {"report", event.report}});
+    lines.push_back(cat("iteration ", event.report.value("iteration", int64_t{-1}), ": ",
+                        event.report.value("what", ""), " (", event.file, ")"));
+  }
+  add_part(d, "devices", lines);
+}
+
 void add_ranks(const Case& c, Diagnosis& d) {
   d.document["ranks"] = ordered_json::array();
   std::vector<std::string> lines;
@@ -339,6 +351,7 @@ Diagnosis diagnose_run(const run::RunDirectory& directory) {
   add_run(c, d);
   add_failure(c, d);
   add_memory_events(c, d);
+  add_link_events(c, d);
   add_ranks(c, d);
   if (c.trains && c.failure != nullptr && c.failure->exit_code == to_int(ExitCode::out_of_memory)) {
     add_fitting_plan(c, d);

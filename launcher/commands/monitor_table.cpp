@@ -88,7 +88,8 @@ std::string rank_line(const RankView& rank, size_t index, bool has_colours) {
                        rank.phase.empty() ? "-" : rank.phase.c_str(), amount(rank.used_bytes).c_str(),
                        amount(rank.peak_bytes).c_str(), amount(rank.planned_bytes).c_str(),
                        amount(rank.budget_bytes).c_str(), amount(rank.host_bytes).c_str()) +
-         "  " + share;
+         "  " + share +
+         (rank.others_bytes > 0 ? cat("  other processes hold ", amount(rank.others_bytes)) : "");
 }
 
 // Columns that a line takes: neither the second and further bytes of a character nor colours count.

@@ -31,18 +31,25 @@ std::vector<fs::path> files_of(const fs::path& folder) {
   return files;
 }
 
+json read_object(const fs::path& file, const std::string& what) {
+  json document = json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
+  if (!document.is_object()) {
+    throw DataError(cat(file.string(), ": not ", what));
+  }
+  return document;
+}
+
 void read_failures(const run::RunDirectory& directory, RunEvidence& evidence) {
   for (const fs::path& file : files_of(directory.failures_folder())) {
     if (file.extension() != ".json") {
       continue;
     }
     try {
-      if (file.stem().string().find(".memory-") != std::string::npos) {
-        const json memory = json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
-        if (!memory.is_object()) {
-          throw DataError(cat(file.string(), ": not a memory report"));
-        }
-        evidence.memory_events.push_back({file.filename().string(), memory});
+      const std::string name = file.filename().string();
+      if (name.find(".memory-") != std::string::npos) {
+        evidence.memory_events.push_back({name, read_object(file, "a memory report")});
+      } else if (name.find(".link-") != std::string::npos) {
+        evidence.link_events.push_back({name, read_object(file, "a report on a lost connection")});
       } else {
         evidence.failures.push_back(run::read_failure_report(file));
       }

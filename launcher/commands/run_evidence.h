@@ -17,6 +17,12 @@ struct MemoryEvent {
   nlohmann::json memory;  // as common/run/memory_report.h describes it
 };
 
+// Devices that lost each other and were connected anew: failures/attempt-A.rank-R.link-N.json.
+struct LinkEvent {
+  std::string file;
+  nlohmann::json report;  // docs/run_directory.md has its keys
+};
+
 struct LogLine {
   int rank = 0;
   std::string text;
@@ -26,6 +32,7 @@ struct LogLine {
 struct RunEvidence {
   std::vector<run::FailureReport> failures;  // earliest first
   std::vector<MemoryEvent> memory_events;    // by file name
+  std::vector<LinkEvent> link_events;        // by file name
   nlohmann::json plan;                       // the last of plan.json; null if there is none
   std::vector<LogLine> log_lines;            // the last warnings and errors of each rank's log
   std::string last_words;                    // the last line of rank 0's log

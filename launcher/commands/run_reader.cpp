@@ -70,8 +70,10 @@ std::optional<run::FailureReport> last_failure(const run::RunDirectory& director
   std::vector<run::FailureReport> reports;
   std::error_code missing;
   for (const fs::directory_entry& entry : fs::directory_iterator(directory.failures_folder(), missing)) {
-    if (entry.path().extension() != ".json" ||
-        entry.path().stem().string().find(".memory-") != std::string::npos) {
+    const std::string name = entry.path().filename().string();
+    const bool was_survived =
+        name.find(".memory-") != std::string::npos || name.find(".link-") != std::string::npos;
+    if (entry.path().extension() != ".json" || was_survived) {
       continue;
     }
     try {
@@ -255,6 +257,7 @@ void RunReader::take_sample(const json& row) {
     rank->used_bytes = integer(row, "allocated_bytes");
     rank->peak_bytes = std::max(rank->peak_bytes, integer(row, "peak_bytes"));
     rank->host_bytes = integer(row, "host_bytes");
+    rank->others_bytes = integer(row, "other_processes_bytes");
   }
 }
 

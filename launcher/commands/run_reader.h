@@ -19,6 +19,7 @@ struct RankView {
   std::string phase;
   int64_t used_bytes = 0, peak_bytes = 0;  // of the device; the peak since the workers' start
   int64_t host_bytes = 0;
+  int64_t others_bytes = 0;   // of the card, held by other processes
   int64_t planned_bytes = 0;  // the plan's peak
   int64_t budget_bytes = 0;
 };

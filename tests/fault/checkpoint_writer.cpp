@@ -21,6 +21,7 @@
 #include "common/base/atomic_file.h"
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "common/run/run_directory.h"
 #include "worker/checkpoint/background_writer.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/checkpoint/kept_checkpoints.h"
@@ -76,7 +77,7 @@ struct Leftovers {
 Leftovers look(const fs::path& last, int64_t acknowledged) {
   Leftovers left;
   int64_t newer = -1;
-  for (const fs::path& file : checkpoint::kept_files(last)) {
+  for (const fs::path& file : run::kept_checkpoints(last)) {
     if (!fs::exists(file)) {
       continue;
     }

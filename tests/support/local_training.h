@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -36,10 +37,13 @@ struct LocalRun {
 };
 
 // Trains on `world_size` ranks that are threads of this process. `stop_at_iteration` >= 0: the last rank asks
-// for a stop when it has done so many.
+// for a stop when it has done so many. `prepare` is called on each rank before it trains,
+// `place` before it is put together, to move it from the CPU to another device.
 inline LocalRun train_locally(const config::TrainOptions& options, int world_size,
                               const std::string& run_directory, const std::string& resume_checkpoint = "",
-                              int stop_at_iteration = -1) {
+                              int stop_at_iteration = -1,
+                              const std::function<void(train::Training&)>& prepare = {},
+                              const std::function<void(train::Placement&)>& place = {}) {
   auto communicators = comm::make_local_communicators(world_size);
   LocalRun run;
   run.ranks.resize(static_cast<size_t>(world_size));
@@ -61,7 +65,13 @@ inline LocalRun train_locally(const config::TrainOptions& options, int world_siz
         start.resume_checkpoint = resume_checkpoint;
         train::Placement placement;
         placement.communicator = std::move(communicators[r]);
+        if (place) {
+          place(placement);
+        }
         run.ranks[r] = train::assemble(start, std::move(placement));
+        if (prepare) {
+          prepare(*run.ranks[r]);
+        }
         int64_t done = 0;
         const train::LaunchLink link{
             .stop_reason =

@@ -24,6 +24,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
+std::string shared_unique_id(comm::Communicator& host) {
+  return comm::all_gather_strings(host, host.rank() == 0 ? comm::NcclCommunicator::make_unique_id() : "",
+                                  Deadline::after(30s))[0];
+}
+
 // As worker/train/place.cpp does it for a GPU.
 train::Placement place(link::Link& link, const protocol::Start& start) {
   train::Placement placement;
@@ -32,12 +37,15 @@ train::Placement place(link::Link& link, const protocol::Start& start) {
   comm::NcclSetup setup;
   setup.rank = start.rank;
   setup.world_size = start.world_size;
-  setup.unique_id = comm::all_gather_strings(*placement.communicator,
-                                             start.rank == 0 ? comm::NcclCommunicator::make_unique_id() : "",
-                                             Deadline::after(30s))[0];
+  setup.unique_id = shared_unique_id(*placement.communicator);
   setup.post_mortem = std::make_shared<comm::PostMortem>(*placement.communicator);
   setup.post_mortem_timeout = 2s;  // who has not noticed anything does not answer
-  placement.device_communicator = std::make_unique<comm::NcclCommunicator>(setup, Deadline::after(30s));
+  auto nccl = std::make_unique<comm::NcclCommunicator>(setup, Deadline::after(30s));
+  placement.reconnect_devices = [nccl = nccl.get(), host = placement.communicator.get()] {
+    nccl->abort();
+    nccl->reconnect(shared_unique_id(*host), Deadline::after(30s));
+  };
+  placement.device_communicator = std::move(nccl);
   return placement;
 }
 

@@ -5,8 +5,6 @@
 #include <ATen/core/ivalue.h>
 #include <ATen/core/jit_type.h>
 #include <ATen/ops/from_blob.h>
-#include <caffe2/serialize/inline_container.h>
-#include <torch/csrc/jit/serialization/pickler.h>
 
 #include <exception>
 #include <limits>
@@ -15,6 +13,7 @@
 #include "common/base/error.h"
 #include "common/base/text.h"
 #include "worker/checkpoint/checkpoint.h"
+#include "worker/libtorch/archive.h"
 #include "worker/memory/mark.h"
 
 namespace yolodist::checkpoint {

@@ -10,6 +10,7 @@
 #include "common/base/atomic_file.h"
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "common/run/run_directory.h"
 
 namespace yolodist::checkpoint {
 namespace {
@@ -40,7 +41,7 @@ bool has_no_links(int error_number) {
 // The oldest kept one beside `last` whose bytes are its own.
 std::optional<fs::path> oldest_that_frees(const fs::path& last) {
   std::error_code ignored;
-  const std::vector<fs::path> files = kept_files(last);
+  const std::vector<fs::path> files = run::kept_checkpoints(last);
   for (size_t i = files.size(); i-- > 1;) {
     if (fs::exists(files[i], ignored) && fs::hard_link_count(files[i], ignored) == 1) {
       return files[i];
@@ -51,16 +52,8 @@ std::optional<fs::path> oldest_that_frees(const fs::path& last) {
 
 }  // namespace
 
-std::vector<fs::path> kept_files(const fs::path& last) {
-  std::vector<fs::path> files = {last};
-  for (int i = 1; i < kept_count; ++i) {
-    files.push_back(last.parent_path() / cat(last.stem().string(), "-", i, last.extension().string()));
-  }
-  return files;
-}
-
 void keep_earlier(const fs::path& last) {
-  const std::vector<fs::path> files = kept_files(last);
+  const std::vector<fs::path> files = run::kept_checkpoints(last);
   std::error_code ignored;
   if (!fs::exists(last, ignored)) {
     return;
@@ -127,7 +120,7 @@ fs::path make_last(const fs::path& file, const fs::path& last) {
   if (failure) {
     return file;
   }
-  for (const fs::path& newer : kept_files(last)) {
+  for (const fs::path& newer : run::kept_checkpoints(last)) {
     if (newer == file) {
       break;
     }
@@ -140,7 +133,7 @@ fs::path make_last(const fs::path& file, const fs::path& last) {
 
 Readable read_newest(const fs::path& last) {
   std::vector<std::string> problems;
-  for (const fs::path& file : kept_files(last)) {
+  for (const fs::path& file : run::kept_checkpoints(last)) {
     std::error_code ignored;
     if (file != last && !fs::exists(file, ignored)) {
       continue;

@@ -11,10 +11,7 @@
 
 namespace yolodist::checkpoint {
 
-inline constexpr int kept_count = 3;
-
-// Where the last checkpoints of a run lie, newest first: last.pt, last-1.pt, last-2.pt for `last`.
-std::vector<std::filesystem::path> kept_files(const std::filesystem::path& last);
+// The last checkpoints of a run lie where run::kept_checkpoints(last) says, newest first.
 
 // Makes place for a new `last`: last-1 becomes last-2, and `last` is there as last-1 as well. `last` itself
 // stays where it is, so that a kill at any moment leaves it. By hard links, by a copy where the file system

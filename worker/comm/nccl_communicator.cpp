@@ -130,7 +130,7 @@ std::string NcclCommunicator::make_unique_id() {
   if (result != ncclSuccess) {
     throw DeviceUnavailable(cat("NCCL cannot make an id: ", ncclGetErrorString(result), " (",
                                 nccl_text(ncclGetLastError(nullptr)), ")"),
-                            "It needs a network interface; NCCL_SOCKET_IFNAME names one.");
+                            "It needs a network interface; --net-if names one, or NCCL_SOCKET_IFNAME.");
   }
   return std::string(id.internal, sizeof(id.internal));
 }

@@ -238,11 +238,11 @@ void NcclSession::fail(ncclResult_t result, std::string_view what, const Started
     case ncclUnhandledCudaError:
       throw DeviceUnavailable(cat(rank, "CUDA failed in ", why));
     case ncclSystemError:
-      fail_with_trace(
-          why,
-          "Look at the network interface (NCCL_SOCKET_IFNAME names one), and at /dev/shm, where NCCL "
-          "needs room; NCCL_DEBUG=WARN says more.",
-          started);
+      fail_with_trace(why,
+                      "Look at the network interface (--net-if names one, or NCCL_SOCKET_IFNAME), and at "
+                      "/dev/shm, where NCCL "
+                      "needs room; NCCL_DEBUG=WARN says more.",
+                      started);
     default:
       fail_with_trace(why, "", started);
   }

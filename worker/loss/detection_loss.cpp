@@ -169,9 +169,10 @@ class KnownGradients : public torch::autograd::Function<KnownGradients> {
 
   static variable_list backward(AutogradContext* context, variable_list of_total) {
     variable_list gradients = context->get_saved_variables();
-    if (of_total[0].item<double>() != 1) {
-      for (at::Tensor& gradient : gradients) {
-        gradient = gradient * of_total[0];
+    // Over themselves: they are needed once. A card is not asked for the factor, the host would wait for it.
+    if (!of_total[0].is_cpu() || of_total[0].item<double>() != 1) {
+      for (const at::Tensor& gradient : gradients) {
+        gradient.mul_(of_total[0]);
       }
     }
     gradients.insert(gradients.end(), 2, at::Tensor());  // of value and gradients

@@ -12,20 +12,27 @@
 namespace yolodist::loss {
 namespace {
 
-// Always a copy.
+// Always a copy. A card's is made while the host goes on: out of pinned memory, which LibTorch keeps until
+// then.
 template <typename T>
 at::Tensor to_device(const T* values, std::vector<int64_t> shape, at::Device device) {
   constexpr at::ScalarType dtype = c10::CppTypeToScalarType<T>::value;
-  return at::from_blob(const_cast<T*>(values), shape, dtype)
-      .to(device, dtype, /*non_blocking=*/false, /*copy=*/true);
+  const at::Tensor here = at::from_blob(const_cast<T*>(values), shape, dtype);
+  return device.is_cpu() ? here.clone() : here.pin_memory().to(device, /*non_blocking=*/true);
 }
 
 // Index tensors of the four dimensions of cells.
 c10::List<std::optional<at::Tensor>> cell_indices(const MatchRange& range, at::Device device) {
   const LevelMatches& m = *range.matches;
-  c10::List<std::optional<at::Tensor>> indices;
+  std::vector<int64_t> all;
+  all.reserve(static_cast<size_t>(4 * range.count));
   for (const auto* values : {&m.image, &m.anchor, &m.row, &m.column}) {
-    indices.push_back(to_device(values->data() + range.first, {range.count}, device));
+    const auto first = values->begin() + range.first;
+    all.insert(all.end(), first, first + range.count);
+  }
+  c10::List<std::optional<at::Tensor>> indices;
+  for (const at::Tensor& dimension : to_device(all.data(), {4, range.count}, device).unbind(0)) {
+    indices.push_back(dimension);
   }
   return indices;
 }

@@ -2,28 +2,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/memory/budget.h"
 
-#include <c10/core/CPUAllocator.h>
 #include <c10/util/Exception.h>
 #include <malloc.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <limits>
 #include <mutex>
 #include <new>
+#include <utility>
 
 #include "common/base/bytes.h"
 #include "common/base/text.h"
+#include "worker/libtorch/cpu_allocator.h"
 
 namespace yolodist::memory {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr size_t alignment = 64;  // of LibTorch's own CPU allocator
-constexpr int layer_limit = 1024;
-constexpr size_t slots_a_kind = layer_limit + 1;  // slot 0: no layer
+
+thread_local bool can_do_without = false;
 
 // What lies in front of every block, so that a release knows what it releases.
 struct Header {
@@ -59,7 +59,7 @@ struct Level {
 struct Books {
   Level budgeted, host;
   std::atomic<int64_t> charged{0}, budget{0};
-  std::array<std::atomic<int64_t>, slots_a_kind * kind_count> ledger{};
+  HolderSums sums, charged_sums;
 
   std::mutex shortage_mutex;
   std::optional<Shortage> shortage;
@@ -78,12 +78,6 @@ Books& books() {
 
 Level& level_of(Kind kind) {
   return kind == Kind::host ? books().host : books().budgeted;
-}
-
-std::atomic<int64_t>& ledger_entry(const Mark& mark) {
-  const bool has_slot = mark.layer >= 0 && mark.layer < layer_limit;
-  const size_t slot = has_slot ? static_cast<size_t>(mark.layer) + 1 : 0;
-  return books().ledger[static_cast<size_t>(mark.kind) * slots_a_kind + slot];
 }
 
 void tell_observer(int64_t bytes, const Mark& mark) {
@@ -131,11 +125,11 @@ void enter(int64_t bytes, const Mark& mark) {
   if (!level_of(mark.kind).take(bytes, limit, held)) {
     run_out(mark, bytes, held, limit);
   }
-  ledger_entry(mark).fetch_add(bytes, relaxed);
+  books().sums.add(mark.kind, mark.layer, bytes);
 }
 
 void strike_out(int64_t bytes, const Mark& mark) {
-  ledger_entry(mark).fetch_sub(bytes, relaxed);
+  books().sums.add(mark.kind, mark.layer, -bytes);
   level_of(mark.kind).give_back(bytes);
 }
 
@@ -212,6 +206,7 @@ void charge(int64_t bytes, Kind kind) {
   enter(rounded(bytes), mark);
   if (kind != Kind::host) {
     books().charged.fetch_add(rounded(bytes), relaxed);
+    books().charged_sums.add(kind, mark.layer, rounded(bytes));
   }
   tell_observer(rounded(bytes), mark);
 }
@@ -222,6 +217,7 @@ void discharge(int64_t bytes, Kind kind) {
   strike_out(rounded(bytes), mark);
   if (kind != Kind::host) {
     books().charged.fetch_sub(rounded(bytes), relaxed);
+    books().charged_sums.add(kind, mark.layer, -rounded(bytes));
   }
 }
 
@@ -243,24 +239,23 @@ void reset_peak() {
 }
 
 std::vector<Holder> holders() {
-  std::vector<Holder> found;
-  for (int kind = 0; kind < kind_count; ++kind) {
-    if (static_cast<Kind>(kind) == Kind::host) {
-      continue;
-    }
-    for (size_t slot = 0; slot < slots_a_kind; ++slot) {
-      const int64_t bytes = books().ledger[static_cast<size_t>(kind) * slots_a_kind + slot].load(relaxed);
-      if (bytes > 0) {
-        found.push_back({static_cast<Kind>(kind), static_cast<int>(slot) - 1, bytes});
-      }
-    }
-  }
-  std::stable_sort(found.begin(), found.end(),
-                   [](const Holder& a, const Holder& b) { return a.bytes > b.bytes; });
-  return found;
+  return books().sums.holders();
+}
+
+std::vector<Holder> charged_holders() {
+  return books().charged_sums.holders();
+}
+
+SpareScope::SpareScope() : before_(std::exchange(can_do_without, true)) {}
+
+SpareScope::~SpareScope() {
+  can_do_without = before_;
 }
 
 void leave_shortage(Shortage shortage) {
+  if (can_do_without) {
+    return;
+  }
   const std::lock_guard lock(books().shortage_mutex);
   books().shortage = std::move(shortage);
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/plan/granule.h"
+#include "worker/memory/holders.h"
 #include "worker/memory/mark.h"
 
 namespace yolodist::memory {
@@ -52,26 +53,34 @@ struct Counters {
 Counters counters();
 void reset_peak();  // both peaks to the current bytes
 
-// Live bytes of the budget by what they are for and which layer took them (-1 = none, or beyond 1023),
-// largest first; without Kind::host. Together they are current_bytes, but for what other threads do
+// Live bytes of the budget, largest first. Together they are current_bytes, but for what other threads do
 // meanwhile.
-struct Holder {
-  Kind kind = Kind::other;
-  int layer = -1;
-  int64_t bytes = 0;
-};
 std::vector<Holder> holders();
+// Of them, what charge() brought.
+std::vector<Holder> charged_holders();
 
 // The allocation that failed last, as it was at that moment. take_shortage also forgets it.
 struct Shortage {
   int64_t requested_bytes = 0, held_bytes = 0, budget_bytes = 0;
   Mark mark;  // of the thread that asked; its `piece` is null and stands below as text
   std::string piece;
-  std::vector<Holder> holders;  // at that moment; empty on CUDA
+  std::vector<Holder> holders;  // at that moment
 };
 std::optional<Shortage> take_shortage();
 // Leaves a shortage that another allocator met (CUDA's).
 void leave_shortage(Shortage shortage);
+
+// While it lives, what fails on this thread leaves no Shortage: whoever asks can do without.
+class SpareScope {
+ public:
+  SpareScope();
+  ~SpareScope();
+  SpareScope(const SpareScope&) = delete;
+  SpareScope& operator=(const SpareScope&) = delete;
+
+ private:
+  bool before_;
+};
 
 // For tests and tools: calls back after every counted allocation or charge (+) and before every release (-),
 // with the bytes rounded and the mark that they were taken under, Kind::host too. One call at a time, from

@@ -3,14 +3,12 @@
 #include "worker/memory/meter.h"
 
 #include <ATen/Context.h>
-#include <c10/cuda/CUDACachingAllocator.h>
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAGuard.h>
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
 #include <atomic>
 
+#include "worker/libtorch/cuda.h"
 #include "worker/memory/budget.h"
 
 namespace yolodist::memory {
@@ -44,7 +42,23 @@ void start_cuda() {
   at::globalContext().lazyInitDevice(c10::DeviceType::CUDA);
 }
 
-// Called by the caching allocator on the thread that asked, without its lock.
+// Of the CUDA device. Never destroyed: tensors may be released after the end of main.
+AddressedHolders& cuda_holders() {
+  static AddressedHolders& instance = *new AddressedHolders;
+  return instance;
+}
+
+// Called by the caching allocator on the thread that takes or gives back, with its lock held.
+void note_trace(const cuda_memory::TraceEntry& entry) {
+  if (entry.action_ == cuda_memory::TraceEntry::ALLOC) {
+    cuda_holders().take(entry.addr_, rounded(static_cast<int64_t>(entry.size_)), current_mark());
+  } else if (entry.action_ == cuda_memory::TraceEntry::FREE_REQUESTED) {
+    cuda_holders().give_back(entry.addr_);  // its statistics, too, count it as free from here on
+  }
+}
+
+// Called by the caching allocator on the thread that asked, without its lock, after it has given back to the
+// device what it kept unused and asked once more.
 void leave_cuda_shortage(c10::Device device, int64_t requested) {
   const Mark& mark = current_mark();
   Shortage shortage{.requested_bytes = requested,
@@ -52,7 +66,7 @@ void leave_cuda_shortage(c10::Device device, int64_t requested) {
                     .budget_bytes = cuda_limit.load(),
                     .mark = mark,
                     .piece = mark.piece == nullptr ? "" : *mark.piece,
-                    .holders = {}};
+                    .holders = holders(device)};
   shortage.mark.piece = nullptr;
   leave_shortage(std::move(shortage));
 }
@@ -92,6 +106,16 @@ void reset_peak(c10::Device device) {
   }
 }
 
+std::vector<Holder> holders(c10::Device device) {
+  if (!device.is_cuda()) {
+    return holders();
+  }
+  std::vector<Holder> found = cuda_holders().holders();
+  const std::vector<Holder> charged = charged_holders();
+  found.insert(found.end(), charged.begin(), charged.end());
+  return merged(std::move(found));
+}
+
 void forget_highest() {
   highest_before = 0;
 }
@@ -103,6 +127,8 @@ void limit(c10::Device device, int64_t bytes) {
   }
   start_cuda();
   cuda_limit = std::max<int64_t>(bytes, 0);
+  // The fraction bounds what LibTorch takes from the device, whole segments of 2 MiB or more, of which some
+  // may lie unused; those that are wholly unused it gives back before it fails.
   const double total = static_cast<double>(total_bytes(device));
   const double left = static_cast<double>(std::max<int64_t>(bytes - counters().charged_bytes, 0));
   cuda_memory::setMemoryFraction(bytes > 0 ? std::min(left / total, 1.0) : 1.0, device.index());
@@ -117,6 +143,7 @@ void watch_for_shortage(c10::Device device) {
     return;
   }
   start_cuda();
+  cuda_memory::attachAllocatorTraceTracker(note_trace);
   cuda_memory::attachOutOfMemoryObserver([](int64_t index, size_t requested, size_t, size_t) {
     leave_cuda_shortage(c10::Device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index)),
                         static_cast<int64_t>(requested));

@@ -6,7 +6,9 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
+#include "worker/memory/holders.h"
 #include "worker/memory/mark.h"
 
 namespace yolodist::memory {
@@ -23,6 +25,9 @@ struct Reading {
 Reading read(c10::Device device);
 void reset_peak(c10::Device device);
 void forget_highest();
+// What holds the device's memory, largest first. On CUDA from watch_for_shortage on, and without what the
+// caching allocator adds when it takes a larger block than was asked for.
+std::vector<Holder> holders(c10::Device device);
 
 // Holds a CUDA device to `bytes` by the caching allocator's fraction; on the CPU set_budget. 0 = no budget.
 // On CUDA what charge() counts at the time is taken off, so call it again after the gradient buckets are
@@ -30,9 +35,9 @@ void forget_highest();
 void limit(c10::Device device, int64_t bytes);
 int64_t limit_of(c10::Device device);  // 0 = no budget
 
-// On CUDA, makes the caching allocator leave a Shortage when it runs out; call once the device is bound. Does
-// nothing on the CPU, whose allocator always does. Source: pytorch/pytorch issue 107330 (an observer that is
-// attached before CUDA starts is lost).
+// On CUDA, makes the caching allocator tell who takes what and leave a Shortage when it runs out; call once
+// the device is bound. Does nothing on the CPU, whose allocator always does. Source: pytorch/pytorch issue
+// 107330 (an observer that is attached before CUDA starts is lost).
 void watch_for_shortage(c10::Device device);
 
 // The highest use within each phase since start or reset.

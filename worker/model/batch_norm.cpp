@@ -2,7 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/model/batch_norm.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 
@@ -34,11 +40,8 @@ size_t row_length(const BatchNormTable& table) {
 }
 
 std::vector<double> to_row(const BatchNormRecord& record) {
-  const at::Tensor mean = record.mean.to(at::kCPU, at::kDouble);
-  const at::Tensor variance = record.variance.to(at::kCPU, at::kDouble);
-  std::vector<double> row(mean.const_data_ptr<double>(), mean.const_data_ptr<double>() + mean.numel());
-  row.insert(row.end(), variance.const_data_ptr<double>(),
-             variance.const_data_ptr<double>() + variance.numel());
+  const at::Tensor values = at::cat({record.mean, record.variance}).to(at::kCPU, at::kDouble);
+  std::vector<double> row(values.const_data_ptr<double>(), values.const_data_ptr<double>() + values.numel());
   row.insert(row.end(), record.value_count.begin(), record.value_count.end());
   return row;
 }
@@ -69,36 +72,48 @@ Pooled pool(const std::vector<std::vector<double>>& rows, size_t mean_at, size_t
   return {mean, squares / std::max(total - 1, 1.0)};
 }
 
-// running <- (1 - m) running + m batch, in double and wherever the tensor lies.
-void move_towards(const at::Tensor& running, const std::vector<double>& batch_values) {
-  at::Tensor moved = running.to(at::kCPU, at::kDouble, /*non_blocking=*/false, /*copy=*/true);
-  double* value = moved.mutable_data_ptr<double>();
-  for (size_t c = 0; c < batch_values.size(); ++c) {
-    value[c] = (1 - bn_momentum) * value[c] + bn_momentum * batch_values[c];
-  }
-  running.copy_(moved);
-}
-
-}  // namespace
-
-void update_running_statistics(const StateDict& state, const BatchNormTable& table,
-                               const std::vector<std::vector<double>>& rows) {
-  check(!rows.empty(), "batch norm statistics of at least one group");
+// The means of all channels of all groups together, then the unbiased variances: fp64 [2 * channel_count].
+at::Tensor pooled_statistics(const BatchNormTable& table, const std::vector<std::vector<double>>& rows) {
   const size_t channels = static_cast<size_t>(table.channel_count);
+  const at::Tensor result = at::empty({2 * table.channel_count}, at::kDouble);
+  double* values = result.mutable_data_ptr<double>();
   for (const std::string& name : table.names) {
     const auto& place = table.places.at(name);
-    std::vector<double> means, variances;
     for (int64_t c = 0; c < place.channels; ++c) {
       const size_t at_channel = static_cast<size_t>(place.offset + c);
       const Pooled pooled =
           pool(rows, at_channel, channels + at_channel, 2 * channels + static_cast<size_t>(place.index));
-      means.push_back(pooled.mean);
-      variances.push_back(pooled.variance);
+      values[at_channel] = pooled.mean;
+      values[channels + at_channel] = pooled.variance;
     }
-    move_towards(state.at(name + ".running_mean"), means);
-    move_towards(state.at(name + ".running_var"), variances);
-    state.at(name + ".num_batches_tracked").add_(1);
   }
+  return result;
+}
+
+}  // namespace
+
+// All layers at once: a card would take longer to be told of each than to compute.
+void update_running_statistics(const StateDict& state, const BatchNormTable& table,
+                               const std::vector<std::vector<double>>& rows) {
+  check(!rows.empty(), "batch norm statistics of at least one group");
+  const c10::NoGradGuard no_grad;
+  std::vector<at::Tensor> running, counts;
+  std::vector<int64_t> sizes;
+  for (const char* which : {".running_mean", ".running_var"}) {
+    for (const std::string& name : table.names) {
+      running.push_back(state.at(name + which));
+      sizes.push_back(running.back().numel());
+    }
+  }
+  for (const std::string& name : table.names) {
+    counts.push_back(state.at(name + ".num_batches_tracked"));
+  }
+  at::Tensor pooled = pooled_statistics(table, rows).to(running.front().device());
+  // running <- (1 - m) running + m batch, in double.
+  const at::Tensor moved =
+      at::cat(running).to(at::kDouble).mul_(1 - bn_momentum).add_(pooled.mul_(bn_momentum));
+  at::_foreach_copy_(running, moved.split_with_sizes(sizes));
+  at::_foreach_add_(counts, 1);
 }
 
 }  // namespace yolodist::model

@@ -6,6 +6,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "common/base/error.h"
+#include "common/base/fnv1a.h"
 #include "common/base/text.h"
 
 namespace yolodist::model {
@@ -42,13 +43,10 @@ StateDict StateDict::clone() const {
 }
 
 uint64_t fingerprint(const StateDict& state) {
-  uint64_t hash = 0xcbf29ce484222325;
+  uint64_t hash = fnv1a_start;
   for (size_t i = 0; i < state.size(); ++i) {
     const at::Tensor tensor = state[i].detach().to(at::kCPU).contiguous();
-    const auto* bytes = static_cast<const unsigned char*>(tensor.const_data_ptr());
-    for (size_t k = 0; k < tensor.nbytes(); ++k) {
-      hash = (hash ^ bytes[k]) * 0x100000001b3;
-    }
+    hash = fnv1a({static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()}, hash);
   }
   return hash;
 }

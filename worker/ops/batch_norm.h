@@ -23,9 +23,9 @@ struct Statistics {
 
 // The batch's statistics, or the running ones, as the batch norm says. Those of a batch lie in one tensor
 // [3, C]. Of a single value a channel there is no unbiased variance: 0 or NaN is recorded.
-// x: [N, C, H, W], channels_last; fp32, fp64 or bf16 on the CPU, anything on CUDA.
+// x: [N, C, H, W], channels_last; fp32, fp64, fp16 or bf16 on the CPU, anything on CUDA.
 //
-// On the CPU sums over fp32 and bf16 are kept in double and added in an order that does not depend on the
+// On the CPU sums over fp32, fp16 and bf16 are kept in double and added in an order that does not depend on the
 // number of threads. LibTorch's kernel for channels_last fp32 adds in float along all of N, H and W: on large
 // maps its statistics are some 50 times less exact than those of its contiguous kernel, which shows in the
 // losses of the first iterations. For fp64 all is LibTorch's: it is for comparisons with it, and training
@@ -41,7 +41,7 @@ struct NormNeeds {
   bool x = true, weight = true, bias = true;
 };
 // `gradient` in channels_last. Only what is asked for is returned. `is_own`: nobody else holds the gradient;
-// for fp32 and bf16 on the CPU the one of x takes over its memory then.
+// for fp32, fp16 and bf16 on the CPU the one of x takes over its memory then.
 NormGradients normalise_backward(const at::Tensor& gradient, bool is_own, const at::Tensor& x,
                                  const BatchNorm& norm, const Statistics& statistics, NormNeeds needs);
 

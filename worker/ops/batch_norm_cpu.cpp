@@ -162,15 +162,29 @@ void write_gradient_of_x(const at::Tensor& gradient, const at::Tensor& x, const 
   });
 }
 
+// Calls f with a value of the type that x is made of; one that sums_in_double takes.
+template <typename F>
+auto with_type_of(const at::Tensor& x, const F& f) {
+  switch (x.scalar_type()) {
+    case at::kBFloat16:
+      return f(c10::BFloat16());
+    case at::kHalf:
+      return f(c10::Half());
+    default:
+      return f(float());
+  }
+}
+
 }  // namespace
 
 bool sums_in_double(const at::Tensor& x) {
-  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+  const at::ScalarType type = x.scalar_type();
+  return x.is_cpu() && (type == at::kFloat || type == at::kBFloat16 || type == at::kHalf);
 }
 
 at::Tensor measured_in_double(const at::Tensor& x, const BatchNorm& norm) {
   check(norm.weight.scalar_type() == at::kFloat, "batch norm's parameters are fp32");
-  Moments moments = x.scalar_type() == at::kFloat ? moments_of<float>(x) : moments_of<c10::BFloat16>(x);
+  Moments moments = with_type_of(x, [&](auto type) { return moments_of<decltype(type)>(x); });
   const double count = static_cast<double>(moments.count);
   const at::Tensor rows = at::empty({3, x.size(1)}, norm.weight.options());
   write(rows[0], moments.mean);
@@ -191,11 +205,10 @@ NormGradients backward_in_double(const at::Tensor& gradient, bool is_own, const 
   check(gradient.is_contiguous(at::MemoryFormat::ChannelsLast) &&
             x.is_contiguous(at::MemoryFormat::ChannelsLast) && gradient.scalar_type() == x.scalar_type(),
         "a batch norm's gradient is as its input");
-  const bool is_single = x.scalar_type() == at::kFloat;
   const std::vector<double> mean = read(statistics.mean), gamma = read(norm.weight),
                             inverse = inverse_deviation_of(norm, statistics);
-  const std::vector<double> total = is_single ? sums_and_products<float>(gradient, x, mean)
-                                              : sums_and_products<c10::BFloat16>(gradient, x, mean);
+  const std::vector<double> total =
+      with_type_of(x, [&](auto type) { return sums_and_products<decltype(type)>(gradient, x, mean); });
   const std::vector<double> sums(total.begin(), total.begin() + x.size(1));
   std::vector<double> products(total.begin() + x.size(1), total.end());
   // Running statistics are constants: they pass no gradient on.
@@ -220,11 +233,7 @@ NormGradients backward_in_double(const at::Tensor& gradient, bool is_own, const 
   }
   if (needs.x) {
     results.x = is_own ? gradient : at::empty_like(gradient);
-    if (is_single) {
-      write_gradient_of_x<float>(gradient, x, k, results.x);
-    } else {
-      write_gradient_of_x<c10::BFloat16>(gradient, x, k, results.x);
-    }
+    with_type_of(x, [&](auto type) { write_gradient_of_x<decltype(type)>(gradient, x, k, results.x); });
   }
   return results;
 }

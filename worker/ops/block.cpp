@@ -4,14 +4,12 @@
 
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/engine.h>
-#include <torch/csrc/autograd/function.h>
-#include <torch/csrc/autograd/functions/utils.h>
 
 #include <memory>
 #include <utility>
 
 #include "common/base/error.h"
+#include "worker/libtorch/autograd.h"
 #include "worker/memory/mark.h"
 
 namespace yolodist::ops {

@@ -7,8 +7,6 @@
 #include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/function.h>
-#include <torch/csrc/autograd/functions/utils.h>
 
 #include <array>
 #include <memory>
@@ -16,6 +14,7 @@
 #include <vector>
 
 #include "common/base/error.h"
+#include "worker/libtorch/autograd.h"
 #include "worker/memory/mark.h"
 
 namespace yolodist::ops {
@@ -32,6 +31,12 @@ at::Tensor in_dtype(const at::Tensor& tensor, at::ScalarType dtype) {
   // The layout that convolutions of channels_last pictures take, so that they need no further copy.
   const auto format = tensor.dim() == 4 ? channels_last : at::MemoryFormat::Contiguous;
   return at::_to_copy(tensor, tensor.options().dtype(dtype), /*non_blocking=*/false, format);
+}
+
+// What a convolution of x is computed in. LibTorch's fp16 convolutions on processors take some fifty times as
+// long as those in fp32; so these are computed in fp32 there and rounded, as tensor cores add in fp32, too.
+at::ScalarType arithmetic_of(const at::Tensor& x) {
+  return x.is_cpu() && x.scalar_type() == at::kHalf ? at::kFloat : x.scalar_type();
 }
 
 // nonlinearity(batch norm(y)).
@@ -150,14 +155,16 @@ class PieceNode : public torch::autograd::Node {
     const at::Tensor x = take_input(gradient.options());
     const Convolution& c = *convolution_;
     const at::IntArrayRef bias_sizes(c.weight.sizes().data(), 1);
+    const at::ScalarType arithmetic = arithmetic_of(gradient);
     auto [dx, dweight, dbias] = at::convolution_backward(
-        gradient, x, c.weight,
+        in_dtype(gradient, arithmetic), in_dtype(x, arithmetic), in_dtype(c.weight, arithmetic),
         needs(to_bias) ? at::OptionalIntArrayRef(bias_sizes) : at::OptionalIntArrayRef(),
         {c.stride, c.stride}, {c.padding, c.padding}, {c.dilation, c.dilation}, /*transposed=*/false,
         /*output_padding=*/{0, 0}, c.groups, {needs(to_x), needs(to_weight), needs(to_bias)});
-    results[to_x] = std::move(dx);
-    results[to_weight] = in_dtype(dweight, weight_dtype_);
-    results[to_bias] = in_dtype(dbias, weight_dtype_);
+    const at::ScalarType dtype = gradient.scalar_type();
+    results[to_x] = in_dtype(dx, dtype);
+    results[to_weight] = in_dtype(in_dtype(dweight, dtype), weight_dtype_);
+    results[to_bias] = in_dtype(in_dtype(dbias, dtype), weight_dtype_);
   }
 
   // The convolution's input; where only its sizes matter (a frozen weight), memory that nobody has written.
@@ -226,7 +233,11 @@ at::Tensor convolved(Activation x, const Convolution& c, PieceNode* node, bool a
     node->keep_input(x, as_recipe);
     node->keep_weight(weight);
   }
-  return at::conv2d(x.value, weight, in_dtype(c.bias, dtype), c.stride, c.padding, c.dilation, c.groups);
+  const at::ScalarType arithmetic = arithmetic_of(x.value);
+  return in_dtype(
+      at::conv2d(in_dtype(x.value, arithmetic), in_dtype(weight, arithmetic),
+                 in_dtype(in_dtype(c.bias, dtype), arithmetic), c.stride, c.padding, c.dilation, c.groups),
+      dtype);
 }
 
 }  // namespace

@@ -2,17 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/optim/optimizer.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
-#include <ATen/ops/empty_like.h>
-#include <ATen/ops/norm.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
-
-#include <algorithm>
-#include <cmath>
 
 #include "common/base/error.h"
 #include "common/base/text.h"
@@ -55,8 +51,9 @@ Optimizer::Optimizer(const Settings& settings, std::array<std::vector<Parameter>
   }
 }
 
-void Optimizer::step(const std::array<double, group_count>& lr, double momentum) {
+void Optimizer::step(const std::array<double, group_count>& lr, double momentum, const at::Tensor& is_bad) {
   const c10::NoGradGuard no_grad;
+  const at::Tensor is_good = settings_.rule == Rule::sgd ? at::Tensor() : 1 - is_bad;
   for (size_t g = 0; g < group_count; ++g) {
     GroupTensors& group = groups_[g];
     if (group.values.empty()) {
@@ -65,20 +62,21 @@ void Optimizer::step(const std::array<double, group_count>& lr, double momentum)
     const double decay = g == static_cast<size_t>(Group::decayed_weight) ? settings_.weight_decay : 0.0;
     if (settings_.rule == Rule::sgd) {
       at::_fused_sgd_(group.values, group.gradients, group.first, decay, momentum, lr[g], /*dampening=*/0.0,
-                      /*nesterov=*/true, /*maximize=*/false, /*is_first_step=*/false);
+                      /*nesterov=*/true, /*maximize=*/false, /*is_first_step=*/false, /*grad_scale=*/{},
+                      is_bad);
       continue;
     }
     for (at::Tensor& count : group.steps) {
-      count.add_(1);
+      count.add_(is_good);
     }
     if (settings_.rule == Rule::adam) {
       at::_fused_adam_(group.values, group.gradients, group.first, group.second, {}, group.steps, lr[g],
                        momentum, settings_.beta2, decay, settings_.eps, /*amsgrad=*/false,
-                       /*maximize=*/false);
+                       /*maximize=*/false, /*grad_scale=*/{}, is_bad);
     } else {
       at::_fused_adamw_(group.values, group.gradients, group.first, group.second, {}, group.steps, lr[g],
                         momentum, settings_.beta2, decay, settings_.eps, /*amsgrad=*/false,
-                        /*maximize=*/false);
+                        /*maximize=*/false, /*grad_scale=*/{}, is_bad);
     }
   }
 }
@@ -98,23 +96,6 @@ std::map<std::string, std::vector<std::pair<std::string, at::Tensor>>> Optimizer
     }
   }
   return result;
-}
-
-double clip_gradients(const std::vector<at::Tensor>& gradients, double max_norm) {
-  const c10::NoGradGuard no_grad;
-  double squares = 0;
-  for (const at::Tensor& gradient : gradients) {
-    const double norm = at::norm(gradient).item<double>();
-    squares += norm * norm;
-  }
-  const double total = std::sqrt(squares);
-  const double scale = max_norm / (total + 1e-6);  // the same guard as torch's clip_grad_norm_
-  if (scale < 1) {
-    for (const at::Tensor& gradient : gradients) {
-      at::Tensor(gradient).mul_(scale);
-    }
-  }
-  return total;
 }
 
 }  // namespace yolodist::optim

@@ -32,8 +32,9 @@ class Optimizer {
   // parameter's.
   Optimizer(const Settings& settings, std::array<std::vector<Parameter>, group_count> parameters);
 
-  // One update from the gradients. `momentum` is SGD's momentum or Adam's beta1.
-  void step(const std::array<double, group_count>& lr, double momentum);
+  // One update from the gradients, or none where `is_bad` (fp32 scalar on the parameters' device) holds 1:
+  // the device decides, and nothing waits for it. `momentum` is SGD's momentum or Adam's beta1.
+  void step(const std::array<double, group_count>& lr, double momentum, const at::Tensor& is_bad);
 
   // State by kind ("momentum"; "exp_avg", "exp_avg_sq", "step") and parameter name. The tensors are the live
   // ones: write into them to restore.
@@ -49,9 +50,5 @@ class Optimizer {
   std::array<std::vector<Parameter>, group_count> parameters_;
   std::array<GroupTensors, group_count> groups_;
 };
-
-// Scales the gradients so that their total L2 norm is at most `max_norm`; returns the norm before.
-// Source: ultralytics/yolov5 v7.0 train.py clips to 10.0.
-double clip_gradients(const std::vector<at::Tensor>& gradients, double max_norm);
 
 }  // namespace yolodist::optim

@@ -3,14 +3,13 @@
 #include "worker/parallel/bucketed_reducer.h"
 
 #include <ATen/ops/from_blob.h>
-#include <torch/csrc/autograd/function_hook.h>
-#include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
 #include <functional>
 
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "worker/libtorch/autograd.h"
 
 namespace yolodist::parallel {
 namespace {

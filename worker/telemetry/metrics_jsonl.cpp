@@ -80,6 +80,12 @@ std::string metrics_line(const SampleRow& row) {
   document["reserved_bytes"] = row.reserved_bytes;
   document["host_bytes"] = row.host_bytes;
   document["phase"] = row.phase;
+  if (row.device_used_bytes) {
+    document["device_used_bytes"] = *row.device_used_bytes;
+  }
+  if (row.other_processes_bytes) {
+    document["other_processes_bytes"] = *row.other_processes_bytes;
+  }
   return one_line(document);
 }
 

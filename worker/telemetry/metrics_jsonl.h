@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,6 +51,8 @@ struct SampleRow {
           reserved_bytes = 0;  // of the device; the peak since the attempt's start
   int64_t host_bytes = 0;      // staging of pictures and checkpoints, apart
   std::string phase;           // of memory::name_of
+  // Of the whole card, whoever holds it; nothing on the CPU, and where the driver does not say.
+  std::optional<int64_t> device_used_bytes{}, other_processes_bytes{};
 };
 
 // The line of a row, without the line end. Numbers are printed so that they read back to the same bits; what

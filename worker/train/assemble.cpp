@@ -22,6 +22,7 @@
 #include "worker/telemetry/metrics_jsonl.h"
 #include "worker/telemetry/results_csv.h"
 #include "worker/train/injected_shortage.h"
+#include "worker/train/network_check.h"
 #include "worker/train/planning.h"
 #include "worker/train/prepare_data.h"
 #include "worker/train/saving.h"
@@ -30,24 +31,23 @@
 namespace yolodist::train {
 namespace {
 
-// Sets the dtypes of parameters and of activations.
-// Differs: YOLOv5 trains in fp16 mixed precision on CUDA; here `auto` is fp32 there, too, and says so.
-void settle_precision(Training& t, const protocol::Start& start) {
-  const std::string& precision = t.options.precision;
-  const bool is_cpu = start.device == "cpu";
-  if (precision == "auto" && !is_cpu && start.rank == 0) {
-    log::info("--precision auto: fp32 (mixed precision is not there yet)");
-  }
-  if (precision == "fp32" || precision == "auto") {
-    t.dtype = t.compute_dtype = at::kFloat;
-  } else if (precision == "fp64" && is_cpu) {
+// Sets the dtypes of parameters and of activations. As in YOLOv5 `auto` is fp16 mixed precision on a card.
+void settle_precision(Training& t) {
+  const bool is_cpu = t.device.is_cpu();
+  const std::string precision = t.options.precision != "auto" ? t.options.precision
+                                : is_cpu                      ? "fp32"
+                                                              : "fp16";
+  t.dtype = t.compute_dtype = at::kFloat;
+  if (precision == "fp64" && is_cpu) {
     t.dtype = t.compute_dtype = at::kDouble;
-  } else if (precision == "bf16" && is_cpu) {
-    t.dtype = at::kFloat;
+  } else if (precision == "bf16") {
     t.compute_dtype = at::kBFloat16;
-  } else {
-    throw UsageError(cat("--precision ", precision, " is not there on ", start.device),
-                     "Use auto, fp32, or on the CPU bf16 or fp64.");
+  } else if (precision == "fp16") {
+    t.compute_dtype = at::kHalf;
+    t.scaler = std::make_unique<optim::GradScaler>(t.device, optim::GradScaler::Settings());
+  } else if (precision != "fp32") {
+    throw UsageError(cat("--precision ", precision, " is not there on ", t.device.str()),
+                     "fp64 is for the CPU; everywhere there are auto, fp32, fp16 and bf16.");
   }
 }
 
@@ -235,17 +235,19 @@ std::unique_ptr<Training> assemble(const protocol::Start& start, Placement place
   t.phase_peaks = memory::PhasePeaks(t.device);
   t.communicator = std::move(placement.communicator);
   t.device_communicator = std::move(placement.device_communicator);
+  t.reconnect_devices = std::move(placement.reconnect_devices);
   t.options = start.options;
   t.device_name = placement.device_name;
   t.device_uuid = start.device_uuid;
   t.device_bytes = placement.device_bytes;
   t.injected = std::make_unique<InjectedShortage>(t.options.inject_shortage, t.rank, t.device);
-  settle_precision(t, start);
+  settle_precision(t);
   if (t.is_leader()) {
     t.run_token = start.run_token.empty() ? run::claim_run(t.run) : start.run_token;
     require_ownership(t.run, t.run_token);
     remove_temporaries(t.run.weights_folder());  // of jobs that were killed
   }
+  check_network(t);
 
   t.hyp = config::read_hyperparameters(config::find_shipped(t.options.hyp, "hyps"), /*warns=*/false);
   t.hyp.label_smoothing = t.options.label_smoothing;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,7 @@ struct Placement {
   int64_t device_bytes = 0;                                 // that a card has; 0 on the CPU
   std::unique_ptr<comm::Communicator> communicator;         // host memory
   std::unique_ptr<comm::Communicator> device_communicator;  // CUDA only
+  std::function<void()> reconnect_devices;                  // with it: as in Training
 };
 
 // Puts a training run together from what the launcher sent: reads data, model and weights, resumes where

@@ -57,7 +57,7 @@ Checkpointing::Checkpointing(Training& training, telemetry::MetricsLog* metrics,
     return;
   }
   const fs::path last = training.run.weights_last();
-  const std::vector<fs::path> kept = checkpoint::kept_files(last);
+  const std::vector<fs::path> kept = run::kept_checkpoints(last);
   const bool is_fresh = training.iteration() == 0;  // what lies here is of a run that --exist-ok replaces
   if (is_fresh) {
     is_first_ = true;

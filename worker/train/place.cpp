@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/train/place.h"
 
-#include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
 
 #include <chrono>
@@ -11,6 +10,7 @@
 #include "common/base/text.h"
 #include "worker/comm/host_communicator.h"
 #include "worker/comm/nccl_communicator.h"
+#include "worker/libtorch/cuda.h"
 #include "worker/memory/meter.h"
 
 namespace yolodist::train {
@@ -67,8 +67,13 @@ Placement place(link::Link& link, const protocol::Start& start) {
     setup.device_index = cuda_index;
     setup.compute_stream =
         c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(cuda_index)).stream();
-    placement.device_communicator =
-        std::make_unique<comm::NcclCommunicator>(setup, Deadline::after(start_patience));
+    auto nccl = std::make_unique<comm::NcclCommunicator>(setup, Deadline::after(start_patience));
+    placement.reconnect_devices = [nccl = nccl.get(), host = placement.communicator.get()] {
+      nccl->abort();
+      c10::cuda::CUDACachingAllocator::emptyCache();  // NCCL takes what LibTorch does not need
+      nccl->reconnect(shared_unique_id(*host), Deadline::after(start_patience));
+    };
+    placement.device_communicator = std::move(nccl);
   }
   return placement;
 }

@@ -16,6 +16,7 @@
 #include "common/plan/budgets.h"
 #include "common/plan/cards.h"
 #include "common/plan/report.h"
+#include "common/plan/summary.h"
 #include "worker/data/sampler.h"
 #include "worker/memory/meter.h"
 #include "worker/optim/parameter_groups.h"
@@ -26,10 +27,16 @@ namespace {
 using nlohmann::json;
 
 plan::Precision plan_precision(const Training& t) {
-  if (t.compute_dtype == at::kDouble) {
-    return plan::Precision::fp64;
+  switch (t.compute_dtype) {
+    case at::kDouble:
+      return plan::Precision::fp64;
+    case at::kHalf:
+      return plan::Precision::fp16;
+    case at::kBFloat16:
+      return plan::Precision::bf16;
+    default:
+      return plan::Precision::fp32;
   }
-  return t.compute_dtype == at::kBFloat16 ? plan::Precision::bf16 : plan::Precision::fp32;
 }
 
 json own_device(const Training& t) {
@@ -162,7 +169,7 @@ std::string start_text(const plan::Request& request, const plan::Plan& plan, boo
 }  // namespace
 
 std::string precision_name(const Training& t) {
-  return t.compute_dtype == at::kDouble ? "fp64" : t.compute_dtype == at::kBFloat16 ? "bf16" : "fp32";
+  return plan::name_of(plan_precision(t));
 }
 
 void settle_batch(Training& t, const model_spec::ModelSpec& spec) {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <tuple>
+#include <utility>
 
 #include "common/base/atomic_file.h"
 #include "common/base/bytes.h"
@@ -13,6 +15,7 @@
 #include "common/base/text.h"
 #include "common/run/memory_report.h"
 #include "worker/memory/meter.h"
+#include "worker/memory/nvml.h"
 #include "worker/train/injected_shortage.h"
 #include "worker/train/planning.h"
 
@@ -83,6 +86,14 @@ json describe(const Training& t, const memory::Shortage& shortage, const std::ve
   memory["budget_bytes"] = shortage.budget_bytes;
   memory["free_bytes"] = std::max<int64_t>(0, shortage.budget_bytes - shortage.held_bytes);
   memory["holders"] = holders_of(t, shortage);
+  if (const auto card = memory::CardReader(t.device_uuid).read()) {
+    memory["device_used_bytes"] = card->used_bytes;
+    memory["device_bytes"] = card->total_bytes;
+    memory["reserved_bytes"] = memory::read(t.device).reserved_bytes;
+    if (card->others_bytes) {
+      memory["other_processes_bytes"] = *card->others_bytes;
+    }
+  }
   memory["plan"] = terms_json(own.estimate.terms);
   memory["plan_bytes"] = own.estimate.allocator_bytes;
   memory["actual"] = actual_of(shortage);
@@ -201,7 +212,10 @@ void StepSnapshot::take(const Training& t) {
 
 void StepSnapshot::restore(Training& t) const {
   const c10::NoGradGuard no_grad;
+  // The outcome of the step before may have come in meanwhile; it stays.
+  const auto skipped = std::pair(t.state.skipped_steps, t.state.skipped_in_a_row);
   t.state = state_;
+  std::tie(t.state.skipped_steps, t.state.skipped_in_a_row) = skipped;
   for (size_t k = 0; k < statistics_.size(); ++k) {
     at::Tensor(t.model->state[statistics_[k]]).copy_(values_[k]);
   }

@@ -12,7 +12,7 @@ namespace yolodist::train {
 namespace {
 
 // Bytes are exact in a double up to 2^53.
-constexpr size_t report_length = 5;
+constexpr size_t report_length = 6;
 
 void write_report(const RankReport& report, double* to) {
   to[0] = report.ran_out ? 1 : 0;
@@ -20,11 +20,16 @@ void write_report(const RankReport& report, double* to) {
   to[2] = static_cast<double>(report.peak_bytes);
   to[3] = static_cast<double>(report.reserved_bytes);
   to[4] = report.ready_ms;
+  to[5] = report.lost_link ? 1 : 0;
 }
 
 RankReport read_report(const double* from) {
-  return {from[0] > 0, static_cast<int64_t>(from[1]), static_cast<int64_t>(from[2]),
-          static_cast<int64_t>(from[3]), from[4]};
+  return {.ran_out = from[0] > 0,
+          .lost_link = from[5] > 0,
+          .current_bytes = static_cast<int64_t>(from[1]),
+          .peak_bytes = static_cast<int64_t>(from[2]),
+          .reserved_bytes = static_cast<int64_t>(from[3]),
+          .ready_ms = from[4]};
 }
 
 }  // namespace
@@ -70,6 +75,11 @@ void RowExchange::finish() {
 bool RowExchange::anyone_ran_out() const {
   return std::any_of(reports_.begin(), reports_.end(),
                      [](const RankReport& report) { return report.ran_out; });
+}
+
+bool RowExchange::anyone_lost_link() const {
+  return std::any_of(reports_.begin(), reports_.end(),
+                     [](const RankReport& report) { return report.lost_link; });
 }
 
 }  // namespace yolodist::train

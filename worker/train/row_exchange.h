@@ -13,10 +13,11 @@ namespace yolodist::train {
 
 // How a rank came through an iteration.
 struct RankReport {
-  bool ran_out = false;  // of memory: nobody takes this iteration for done
+  bool ran_out = false;    // of memory: nobody takes this iteration for done
+  bool lost_link = false;  // to the other devices: likewise
   int64_t current_bytes = 0, peak_bytes = 0, reserved_bytes = 0;
-  // From the beginning of the iteration until its gradients were complete: with its data, without waiting for
-  // other ranks.
+  // From the beginning of the iteration until its gradients were complete, on a card until their computation
+  // was given to it: with its data, without waiting for other ranks.
   double ready_ms = 0;
 };
 
@@ -37,6 +38,7 @@ class RowExchange {
   const std::vector<RankReport>& reports() const { return reports_; }  // by rank
   std::vector<std::vector<double>>& rows() { return rows_; }           // by group
   bool anyone_ran_out() const;
+  bool anyone_lost_link() const;
 
  private:
   const std::vector<std::vector<int>>& groups_of_rank_;

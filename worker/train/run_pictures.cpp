@@ -18,8 +18,9 @@ bool draws(const Training& t) {
 }
 
 std::vector<data::Sample> samples_of(const GroupBatch& group) {
-  const int64_t bytes = group.images.numel() / group.images.size(0);
-  const uint8_t* pixels = group.images.const_data_ptr<uint8_t>();
+  const at::Tensor on_host = group.images.to(at::kCPU);
+  const int64_t bytes = on_host.numel() / on_host.size(0);
+  const uint8_t* pixels = on_host.const_data_ptr<uint8_t>();
   std::vector<data::Sample> samples(group.pictures.size());
   for (size_t i = 0; i < samples.size(); ++i, pixels += bytes) {
     samples[i].picture_index = group.pictures[i];

@@ -25,6 +25,7 @@ Sampling::Sampling(const Training& training, const LaunchLink& link, telemetry::
     : rank_(training.rank),
       attempt_(training.attempt),
       device_(training.device),
+      card_(training.device_uuid),
       link_(link),
       metrics_(metrics),
       iteration_(training.iteration()),
@@ -53,17 +54,23 @@ void Sampling::add(int rank, const protocol::Sample& sample) {
                                      .peak_bytes = sample.peak_bytes,
                                      .reserved_bytes = sample.reserved_bytes,
                                      .host_bytes = sample.host_bytes,
-                                     .phase = sample.phase});
+                                     .phase = sample.phase,
+                                     .device_used_bytes = sample.device_used_bytes,
+                                     .other_processes_bytes = sample.other_processes_bytes});
 }
 
 void Sampling::tick() {
   const memory::Reading reading = memory::read(device_);
-  const protocol::Sample sample{.iteration = iteration_.load(std::memory_order_relaxed),
-                                .current_bytes = reading.current_bytes,
-                                .peak_bytes = reading.highest_bytes,
-                                .reserved_bytes = reading.reserved_bytes,
-                                .host_bytes = reading.host_bytes,
-                                .phase = memory::name_of(memory::published_phase())};
+  protocol::Sample sample{.iteration = iteration_.load(std::memory_order_relaxed),
+                          .current_bytes = reading.current_bytes,
+                          .peak_bytes = reading.highest_bytes,
+                          .reserved_bytes = reading.reserved_bytes,
+                          .host_bytes = reading.host_bytes,
+                          .phase = memory::name_of(memory::published_phase())};
+  if (const std::optional<memory::CardUse> use = card_.read()) {
+    sample.device_used_bytes = use->used_bytes;
+    sample.other_processes_bytes = use->others_bytes;
+  }
   if (link_.send_sample) {
     link_.send_sample(sample);  // the launcher's sign of life, on rank 0, too
   }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "worker/memory/nvml.h"
 #include "worker/telemetry/metrics_jsonl.h"
 #include "worker/telemetry/ticker.h"
 #include "worker/train/train_loop.h"
@@ -33,6 +34,7 @@ class Sampling {
 
   const int rank_, attempt_;
   const at::Device device_;
+  const memory::CardReader card_;
   const LaunchLink& link_;
   telemetry::MetricsLog* const metrics_;
   std::atomic<int64_t> iteration_;

@@ -33,6 +33,14 @@ loss::LossItems losses_from(const json& document) {
   return {document.at(0), document.at(1), document.at(2)};
 }
 
+json scaler_to_json(const Training& t) {
+  if (!t.scaler) {
+    return nullptr;
+  }
+  const optim::GradScaler::State state = t.scaler->state();
+  return {{"scale", state.scale}, {"good_steps", state.good_steps}};
+}
+
 json state_to_json(const Training& t) {
   const RunState& s = t.state;
   return {{"epoch", s.epoch},
@@ -55,8 +63,10 @@ json state_to_json(const Training& t) {
           {"seconds", s.seconds},
           // What every random number of the run is drawn from; see common/base/philox.h.
           {"random", {{"generator", "philox4x32-10"}, {"seed", t.options.seed}}},
-          // No scaler in fp32 and fp64; the key is there so that readers need not ask.
-          {"scaler", nullptr}};
+          {"skipped_steps", s.skipped_steps},
+          {"skipped_in_a_row", s.skipped_in_a_row},
+          // null: trained without one. The key is always there, so that readers need not ask.
+          {"scaler", scaler_to_json(t)}};
 }
 
 void state_from_json(const json& meta, Training& t) {
@@ -79,6 +89,12 @@ void state_from_json(const json& meta, Training& t) {
                        losses_from(validation.at("losses")),
                        validation.value("maps", std::vector<double>())};
   s.seconds = meta.at("seconds");
+  s.skipped_steps = meta.value("skipped_steps", int64_t{0});
+  s.skipped_in_a_row = meta.value("skipped_in_a_row", 0);
+  const json scaler = meta.value("scaler", json());
+  if (t.scaler && scaler.is_object()) {
+    t.scaler->set_state({scaler.at("scale"), scaler.at("good_steps")});
+  }
 }
 
 // Every live tensor of `to` must be in `from`, with its shape.

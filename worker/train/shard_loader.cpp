@@ -73,8 +73,8 @@ EpochCut cut_of_batch(const Training& t, int batch) {
   return cut;
 }
 
-ShardLoader::ShardLoader(const Training& t) : training_(t), batch_(t.state.batch) {
-  for (int batch = batch_; batch < t.batches_an_epoch(); ++batch) {
+ShardLoader::ShardLoader(const Training& t) {
+  for (int batch = t.state.batch; batch < t.batches_an_epoch(); ++batch) {
     const EpochCut cut = cut_of_batch(t, batch);
     const size_t before = items_.size();
     for (const int group : cut.groups_of_rank.at(static_cast<size_t>(t.rank))) {
@@ -86,10 +86,11 @@ ShardLoader::ShardLoader(const Training& t) : training_(t), batch_(t.state.batch
         items_.push_back({position + i, group});
       }
     }
-    items_of_batch_.push_back(items_.size() - before);
+    items_of_iteration_.push_back(items_.size() - before);
   }
-  const size_t largest =
-      items_of_batch_.empty() ? 0 : *std::max_element(items_of_batch_.begin(), items_of_batch_.end());
+  const size_t largest = items_of_iteration_.empty()
+                             ? 0
+                             : *std::max_element(items_of_iteration_.begin(), items_of_iteration_.end());
   const int epoch = t.state.epoch;
   const auto make = [&t, items = items_, epoch, order = order_of_epoch(t)](int64_t item) {
     const int position = items[static_cast<size_t>(item)].position;
@@ -108,28 +109,59 @@ ShardLoader::ShardLoader(const Training& t) : training_(t), batch_(t.state.batch
                                  t.imgsz_px, t.options.augment, context);
   };
   loader_ = std::make_unique<data::Loader>(make, first_numbers(items_.size()), loader_options(t, largest));
+  if (t.device.is_cuda()) {
+    upload_ = std::make_unique<Upload>(t.device);
+  }
+  begin_ahead();
+}
+
+ShardLoader::~ShardLoader() {
+  is_stopping_ = true;
+  if (ahead_.valid()) {
+    ahead_.wait();
+  }
+}
+
+void ShardLoader::begin_ahead() {
+  if (begun_iterations_ == items_of_iteration_.size()) {
+    return;
+  }
+  const size_t first = begun_items_, count = items_of_iteration_[begun_iterations_];
+  begun_items_ += count;
+  ++begun_iterations_;
+  ahead_ = std::async(std::launch::async, [this, first, count] { return put_together(first, count); });
 }
 
 std::vector<GroupBatch> ShardLoader::next() {
-  const size_t count = items_of_batch_.at(static_cast<size_t>(
-      batch_ - (training_.batches_an_epoch() - static_cast<int>(items_of_batch_.size()))));
-  ++batch_;
+  check(ahead_.valid(), "the epoch has another iteration");
+  std::vector<GroupBatch> groups = ahead_.get();
+  if (upload_) {
+    upload_->hand_over();
+  }
+  begin_ahead();
+  return groups;
+}
+
+// On the thread ahead.
+std::vector<GroupBatch> ShardLoader::put_together(size_t first_item, size_t count) {
+  const memory::PhaseScope phase(memory::Phase::data);
   std::vector<GroupBatch> groups;
   std::vector<data::Sample> samples;
-  for (size_t i = 0; i < count; ++i) {
-    const int group = items_[next_item_].group;
+  for (size_t i = first_item; i < first_item + count && !is_stopping_; ++i) {
     samples.push_back(loader_->next().value());
-    ++next_item_;
-    const bool ends_group = i + 1 == count || items_[next_item_].group != group;
+    const bool ends_group = i + 1 == first_item + count || items_[i + 1].group != items_[i].group;
     if (ends_group) {
-      groups.push_back(to_group(samples, group));
+      groups.push_back(to_group(samples, items_[i].group, /*is_pinned=*/upload_ != nullptr));
       samples.clear();
     }
+  }
+  if (upload_ && !is_stopping_) {
+    upload_->start(groups);
   }
   return groups;
 }
 
-GroupBatch to_group(std::span<const data::Sample> samples, int group_index) {
+GroupBatch to_group(std::span<const data::Sample> samples, int group_index, bool is_pinned) {
   GroupBatch group;
   group.group_index = group_index;
   if (samples.empty()) {
@@ -138,7 +170,7 @@ GroupBatch to_group(std::span<const data::Sample> samples, int group_index) {
   const memory::KindScope staging(memory::Kind::host);
   const int64_t height = samples[0].height_px, width = samples[0].width_px;
   group.images = at::empty({static_cast<int64_t>(samples.size()), 3, height, width},
-                           at::TensorOptions().dtype(at::kByte));
+                           at::TensorOptions().dtype(at::kByte).pinned_memory(is_pinned));
   uint8_t* to = group.images.mutable_data_ptr<uint8_t>();
   for (size_t i = 0; i < samples.size(); ++i) {
     check(samples[i].height_px == height && samples[i].width_px == width,

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <future>
 #include <memory>
 #include <span>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "worker/data/sample.h"
 #include "worker/train/train_step.h"
 #include "worker/train/training.h"
+#include "worker/train/upload.h"
 
 namespace yolodist::train {
 
@@ -28,11 +31,18 @@ data::Shape shape_of_batch(const Training& training, int batch);
 int loader_threads(const Training& training);
 
 // This rank's pictures of the epoch in training.state, from training.state.batch on, prefetched by decoding
-// threads.
+// threads. Those of one iteration are put together ahead, on a thread of its own, while the one before is
+// computed; for a card they are uploaded as well.
 class ShardLoader {
  public:
   explicit ShardLoader(const Training& training);
-  // The groups of the next iteration; empty when this rank has none. Throws DataError.
+  // Waits only for the pictures being decoded, one a thread.
+  ~ShardLoader();
+  ShardLoader(const ShardLoader&) = delete;
+  ShardLoader& operator=(const ShardLoader&) = delete;
+
+  // The groups of the next iteration; empty when this rank has none. Call it when all work on the groups
+  // before has been given to the device, and those are let go of. Throws DataError.
   std::vector<GroupBatch> next();
 
  private:
@@ -40,15 +50,20 @@ class ShardLoader {
     int position = 0;  // in the epoch
     int group = 0;     // in its global batch
   };
-  const Training& training_;
-  int batch_;
+  void begin_ahead();
+  std::vector<GroupBatch> put_together(size_t first_item, size_t count);
+
   std::vector<Item> items_;
-  size_t next_item_ = 0;
-  std::vector<size_t> items_of_batch_;  // how many of items_ each remaining iteration takes
+  std::vector<size_t> items_of_iteration_;  // how many of items_ each iteration takes
+  size_t begun_iterations_ = 0, begun_items_ = 0;
   std::unique_ptr<data::Loader> loader_;
+  std::unique_ptr<Upload> upload_;  // null on the CPU
+  std::atomic<bool> is_stopping_{false};
+  std::future<std::vector<GroupBatch>> ahead_;  // the next iteration's; ends before what it uses
 };
 
-// Pictures of equal size as one tensor, and their targets with their index in it.
-GroupBatch to_group(std::span<const data::Sample> samples, int group_index);
+// Pictures of equal size as one tensor, pinned for a fast upload if so wished, and their targets with their
+// index in it.
+GroupBatch to_group(std::span<const data::Sample> samples, int group_index, bool is_pinned = false);
 
 }  // namespace yolodist::train

@@ -3,8 +3,10 @@
 #include "worker/train/start_check.h"
 
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "common/base/error.h"
+#include "common/base/fnv1a.h"
 #include "common/base/host_name.h"
 #include "common/base/text.h"
 #include "worker/train/training.h"
@@ -14,12 +16,10 @@ namespace yolodist::train {
 using nlohmann::json;
 
 std::string fingerprint(const std::vector<std::string>& texts) {
-  // FNV-1a, 64 bits: against accidents, not against anybody.
-  uint64_t hash = 0xcbf29ce484222325;
+  uint64_t hash = fnv1a_start;
   for (const std::string& text : texts) {
-    for (const char c : cat(text, '\n')) {
-      hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
-    }
+    const std::string line = cat(text, '\n');
+    hash = fnv1a(std::as_bytes(std::span(line)), hash);
   }
   return printf_string("%016llx", static_cast<unsigned long long>(hash));
 }

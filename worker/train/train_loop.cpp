@@ -17,7 +17,10 @@
 #include "worker/telemetry/metrics_jsonl.h"
 #include "worker/telemetry/results_csv.h"
 #include "worker/train/checkpointing.h"
+#include "worker/train/early_stopping.h"
 #include "worker/train/injected_shortage.h"
+#include "worker/train/link_recovery.h"
+#include "worker/train/lost_data.h"
 #include "worker/train/recovery.h"
 #include "worker/train/rows.h"
 #include "worker/train/run_pictures.h"
@@ -26,6 +29,7 @@
 #include "worker/train/shard_loader.h"
 #include "worker/train/stragglers.h"
 #include "worker/train/train_step.h"
+#include "worker/train/update.h"
 #include "worker/train/validation.h"
 
 namespace yolodist::train {
@@ -53,8 +57,9 @@ struct Session {
   double seconds_before = 0;  // trained by earlier attempts
 };
 
-// Before each save.
-void stop_clock(Session& s) {
+// Before each save: what the state does not know yet.
+void complete_state(Session& s) {
+  take_step_outcome(s.t);
   s.t.state.seconds = s.seconds_before + seconds_since(s.start);
 }
 
@@ -150,8 +155,23 @@ void name_stragglers(Session& s, const std::vector<RankReport>& ranks) {
   }
 }
 
-// One iteration and its place in the books. Returns the votes of all ranks; nothing when memory ran out: then
-// the run is back where the step began, with a new plan.
+// The console gets the first only: some at the start are usual, while the loss scale settles.
+void record_skip(Session& s) {
+  if (!s.metrics) {
+    return;
+  }
+  const Training& t = s.t;
+  const std::string detail =
+      cat("a step was skipped, since its fp16 gradients were not finite (", t.state.skipped_steps,
+          " of so far ", t.state.step + 1, "); the loss scale is now ", t.scaler->state().scale);
+  if (t.state.skipped_steps == 1) {
+    log::info(detail);
+  }
+  s.metrics->add(telemetry::EventRow{t.attempt, t.iteration(), "step_skipped", detail});
+}
+
+// One iteration and its place in the books. Returns the votes of all ranks; nothing when memory ran out or
+// devices lost each other: then the run is back where the step began.
 std::optional<Votes> iterate(Session& s, ShardLoader& loader, int64_t& instances) {
   Training& t = s.t;
   const auto begin = Clock::now();
@@ -169,16 +189,25 @@ std::optional<Votes> iterate(Session& s, ShardLoader& loader, int64_t& instances
                      .checkpoint = plan.makes_step && s.checkpoints->is_due(),
                      .give_up = s.checkpoints->must_end(),
                      .data_lost = data_lost};
+  const int64_t skipped_before = t.state.skipped_steps;
   const IterationResult result = run_iteration(t, plan, groups, wishes);
   if (result.votes.data_lost) {
     return result.votes;
   }
+  if (result.lost_link) {
+    record_event(s, "devices_reconnected", answer_lost_link(t, s.before_step, result));
+  }
   if (result.ran_out) {
     record_event(s, "out_of_memory", answer_shortage(t, s.before_step, result, groups));
+  }
+  if (result.lost_link || result.ran_out) {
     return std::nullopt;
   }
   s.worst = worst_rank(t, result.ranks);
   name_stragglers(s, result.ranks);
+  if (t.state.skipped_steps > skipped_before) {
+    record_skip(s);
+  }
   record_iteration(s, plan, result, seconds_since(begin));
   instances = result.target_count;
   t.state.epoch_sum.box += result.losses.box;
@@ -213,6 +242,7 @@ EpochEnd run_epoch(Session& s) {
     }
     const std::optional<Votes> votes = iterate(s, *loader, instances);
     if (!votes) {
+      loader.reset();  // before the next one takes memory
       loader = std::make_unique<ShardLoader>(t);
       continue;
     }
@@ -232,7 +262,7 @@ EpochEnd run_epoch(Session& s) {
       break;
     }
     if (votes->checkpoint) {
-      stop_clock(s);
+      complete_state(s);
       s.checkpoints->save({});
     }
   }
@@ -249,22 +279,8 @@ void save_unfinished(Session& s) {
   if (step_is_unfinished) {
     collect_gradients(t);
   }
-  stop_clock(s);
+  complete_state(s);
   s.checkpoints->save_finally({.with_gradients = step_is_unfinished});
-}
-
-// What a rank says of pictures that have gone; "" when all have theirs. Collective.
-std::string lost_data(const Training& t) {
-  const std::string lost = t.decode_failures->lost();
-  const std::string mine =
-      lost.empty() ? "" : cat("rank ", t.rank, " on ", t.hosts.at(static_cast<size_t>(t.rank)), ": ", lost);
-  for (const std::string& text :
-       comm::all_gather_strings(*t.communicator, mine, Deadline::after(peer_patience))) {
-    if (!text.empty()) {
-      return text;
-    }
-  }
-  return "";
 }
 
 constexpr const char* lost_data_hint = "Mount or put back what is missing, then run again with --resume.";
@@ -288,20 +304,6 @@ void require_data(Session& s) {
     saved = error.what();
   }
   throw StorageError(cat(lost, "; ", saved), lost_data_hint);
-}
-
-// Source: ultralytics/yolov5 v7.0 utils/torch_utils.py, EarlyStopping: ties renew, patience 0 never stops.
-bool stops_early(Training& t, double fitness) {
-  if (fitness >= t.state.stopper_fitness) {
-    t.state.stopper_fitness = fitness;
-    t.state.stopper_epoch = t.state.epoch;
-  }
-  return t.options.patience > 0 && t.state.epoch - t.state.stopper_epoch >= t.options.patience;
-}
-
-// Whether this epoch may turn out to be the last, so that it is validated and saved in any case.
-bool may_stop_early(const Training& t) {
-  return t.options.patience > 0 && t.state.epoch - 1 - t.state.stopper_epoch >= t.options.patience - 1;
 }
 
 void print_validation(const Training& t, const ValidationReport& report, bool per_class) {
@@ -379,7 +381,7 @@ bool close_epoch(Session& s) {
     if (t.options.save_period > 0 && epoch % t.options.save_period == 0) {
       request.epoch_number = epoch;
     }
-    stop_clock(s);
+    complete_state(s);
     is_final ? s.checkpoints->save_finally(request) : s.checkpoints->save(request);
   }
   if (stop && t.is_leader()) {

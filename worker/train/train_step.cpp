@@ -9,20 +9,28 @@
 #include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "worker/comm/collective_trace.h"
 #include "worker/memory/budget.h"
 #include "worker/memory/meter.h"
 #include "worker/train/injected_shortage.h"
+#include "worker/train/update.h"
 
 namespace yolodist::train {
 namespace {
 
-// Source: ultralytics/yolov5 v7.0 train.py, clip_grad_norm_.
-constexpr double max_gradient_norm = 10.0;
+// When ranks wait for reduced gradients all have put theirs on the way, and said so: what is left is the way.
+// On the CPU launchers go it, which watch each other themselves.
+Deadline reduction_deadline(const Training& t) {
+  constexpr std::chrono::seconds between_devices{60};
+  return Deadline::after(t.device_communicator ? between_devices : std::chrono::seconds(peer_patience));
+}
 
 // The matches of this rank's groups, and their counts on the way to being those of the whole global batch.
 struct Assignment {
@@ -95,31 +103,12 @@ loss::LossItems take_losses(std::vector<std::vector<double>>& rows) {
   return sum;
 }
 
-void require_finite(double value, const char* what, const Training& t) {
-  if (!std::isfinite(value)) {
-    throw Diverged(
-        cat("the ", what, " is ", value, " in epoch ", t.state.epoch, ", iteration ", t.iteration()),
-        "Lower lr0 or check the labels; the last checkpoint is from before.");
-  }
-}
-
-// Room for what an update allocates in passing: all of it has to be there before the first parameter moves,
-// since after that there is no way back.
-int64_t update_bytes(const Training& t) {
-  constexpr int64_t norms_and_scalars = int64_t{64} << 10;
-  return norms_and_scalars +
-         6 * memory::rounded(t.model->batch_norms.channel_count * int64_t{sizeof(double)});
-}
-
-double update_parameters(Training& t, const IterationPlan& plan) {
-  const memory::PhaseScope phase(memory::Phase::optimizer);
-  t.reducer->finish(Deadline::after(peer_patience));
-  const double norm = optim::clip_gradients(t.reducer->buckets(), max_gradient_norm);
-  require_finite(norm, "gradient's norm", t);
-  t.optimizer->step(plan.settings.lr, plan.settings.momentum);
-  t.reducer->zero();
-  t.ema->update(*t.model);
-  return norm;
+// Of the batch norm statistics of all groups; the means stand first.
+bool are_means_finite(const std::vector<std::vector<double>>& rows, int64_t channels) {
+  return std::all_of(rows.begin(), rows.end(), [channels](const std::vector<double>& row) {
+    return std::all_of(row.begin(), row.begin() + channels,
+                       [](double value) { return std::isfinite(value); });
+  });
 }
 
 // The autograd engine leaves what a failed backward had still to do in this thread's queue, and with it all
@@ -163,14 +152,77 @@ std::vector<double> run_group(Training& t, const IterationPlan& plan, const Grou
     raw.clear();
     t.phase_peaks.note(Phase::loss);
   }
+  // The host has waited for this group's forward, and does not for its backward.
+  std::vector<double> row = exchange_row(record ? &*record : nullptr, loss.items);
   const memory::PhaseScope phase(Phase::backward);
   t.injected->enter(Phase::backward, iteration);
   if (plan.makes_step && is_last) {
     t.reducer->arm();
   }
-  loss.total.backward();
+  loss.total.backward(t.scaler ? t.scaler->scale() : at::Tensor());
   t.phase_peaks.note(Phase::backward);
-  return exchange_row(record ? &*record : nullptr, loss.items);
+  return row;
+}
+
+// What starts to reduce gradients, called. Returns why it failed, where the devices can be connected anew.
+template <typename Start>
+std::optional<LostLink> link_failure_of(const Training& t, const Start& start) {
+  try {
+    start();
+    return std::nullopt;
+  } catch (const comm::CollectiveFailure& failure) {
+    if (!t.reconnect_devices) {
+      throw;
+    }
+    return LostLink{.what = failure.what(), .collectives = failure.collectives()};
+  } catch (const OutOfMemory& failure) {
+    if (!t.reconnect_devices) {
+      throw;
+    }
+    return LostLink{.what = failure.what(), .collectives = nullptr, .is_memory = true};
+  }
+}
+
+// How this rank came through its groups.
+struct Passed {
+  std::vector<std::vector<double>> rows;  // of the exchange, a group each
+  std::optional<memory::Shortage> shortage;
+  std::optional<LostLink> link_failure;
+  at::Tensor room_for_update;
+};
+
+Passed run_groups(Training& t, const IterationPlan& plan, const std::vector<GroupBatch>& groups,
+                  Assignment& assignment) {
+  Passed passed;
+  try {
+    passed.link_failure = link_failure_of(t, [&] {
+      for (size_t g = 0; g < groups.size(); ++g) {
+        passed.rows.push_back(run_group(t, plan, groups[g], assignment, g, g + 1 == groups.size()));
+      }
+    });
+    if (passed.link_failure) {
+      clear_backward_queue();
+    }
+    const memory::PhaseScope phase(memory::Phase::optimizer);
+    t.injected->enter(memory::Phase::optimizer, t.iteration());
+    passed.room_for_update =
+        at::empty({update_bytes(t)}, at::TensorOptions().dtype(at::kByte).device(t.device));
+  } catch (const c10::OutOfMemoryError&) {
+    clear_backward_queue();
+    passed.shortage = memory::take_shortage();
+    check(passed.shortage.has_value(), "who runs out of memory leaves word of it");
+  }
+  return passed;
+}
+
+RankReport report_of(const Training& t, const IterationPlan& plan, const Assignment& assignment) {
+  const memory::Reading memory_now = memory::read(t.device);
+  return {.current_bytes = memory_now.current_bytes,
+          .peak_bytes = t.phase_peaks.highest(),
+          .reserved_bytes = memory_now.reserved_bytes,
+          .ready_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() -
+                                                                plan.begin - assignment.waited)
+                          .count()};
 }
 
 }  // namespace
@@ -197,56 +249,57 @@ IterationResult run_iteration(Training& t, const IterationPlan& plan, const std:
   Assignment assignment = start_assignment(t, plan, groups, votes);
   RowExchange exchange(plan.groups_of_rank,
                        loss_columns + (measures_statistics ? model::row_length(t.model->batch_norms) : 0));
-  std::vector<std::vector<double>> rows;
-  at::Tensor room_for_update;
-  try {
-    for (size_t g = 0; g < groups.size(); ++g) {
-      rows.push_back(run_group(t, plan, groups[g], assignment, g, g + 1 == groups.size()));
-    }
-    const memory::PhaseScope phase(memory::Phase::optimizer);
-    t.injected->enter(memory::Phase::optimizer, t.iteration());
-    room_for_update = at::empty({update_bytes(t)}, at::TensorOptions().dtype(at::kByte).device(t.device));
-  } catch (const c10::OutOfMemoryError&) {
-    clear_backward_queue();
-    result.shortage = memory::take_shortage();
-    check(result.shortage.has_value(), "who runs out of memory leaves word of it");
-  }
+  Passed passed = run_groups(t, plan, groups, assignment);
   finish_assignment(assignment, levels, plan.picture_count);
   result.votes = assignment.votes(levels);
   if (result.votes.data_lost) {
     return result;
   }
   t.phase_peaks.note(memory::Phase::reduce);
-  const memory::Reading memory_now = memory::read(t.device);
-  const double ready_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() -
-                                                                    plan.begin - assignment.waited)
-                              .count();
-  if (plan.makes_step) {
-    t.reducer->start_remaining();
+  RankReport report = report_of(t, plan, assignment);
+  if (plan.makes_step && !passed.link_failure) {
+    passed.link_failure = link_failure_of(t, [&] { t.reducer->start_remaining(); });
   }
+  report.ran_out = passed.shortage.has_value();
+  report.lost_link = passed.link_failure.has_value();
   const memory::PhaseScope reducing(memory::Phase::reduce);
-  exchange.start(*t.communicator,
-                 {result.shortage.has_value(), memory_now.current_bytes, t.phase_peaks.highest(),
-                  memory_now.reserved_bytes, ready_ms},
-                 rows);
+  exchange.start(*t.communicator, report, passed.rows);
   exchange.finish();
   result.ranks = exchange.reports();
   result.target_count = assignment.sums[levels];
-  room_for_update.reset();
-  if (exchange.anyone_ran_out()) {
-    result.ran_out = true;
-    if (plan.makes_step) {
-      t.reducer->finish(Deadline::after(peer_patience));  // what others have started has to end
+  result.ran_out = exchange.anyone_ran_out();
+  result.shortage = std::move(passed.shortage);
+  result.lost_link = exchange.anyone_lost_link();
+  result.link_failure = std::move(passed.link_failure);
+  passed.room_for_update.reset();
+  if (result.ran_out || result.lost_link) {
+    if (plan.makes_step && !result.lost_link) {
+      t.reducer->finish(reduction_deadline(t));  // what others have started has to end
     }
     return result;
   }
+  result.gradient_norm = take_step_outcome(t);  // of an earlier step
   result.losses = take_losses(exchange.rows());
-  require_finite(result.losses.total(), "loss", t);
-  if (measures_statistics) {
+  const bool is_finite = std::isfinite(result.losses.total());
+  if (!is_finite && !t.scaler) {
+    diverge(result.losses.total(), "loss", t.state.epoch, t.iteration());
+  }
+  if (measures_statistics && is_finite &&
+      (!t.scaler || are_means_finite(exchange.rows(), t.model->batch_norms.channel_count))) {
     model::update_running_statistics(t.model->state, t.model->batch_norms, exchange.rows());
   }
+  const memory::PhaseScope phase(memory::Phase::optimizer);
   if (plan.makes_step) {
-    result.gradient_norm = update_parameters(t, plan);
+    t.reducer->finish(reduction_deadline(t));
+  }
+  if (!is_finite) {
+    spoil_gradients(t);
+  }
+  if (plan.makes_step) {
+    update_parameters(t, plan.settings);
+    if (t.device.is_cpu()) {
+      result.gradient_norm = take_step_outcome(t);
+    }
   }
   return result;
 }

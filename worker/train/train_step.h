@@ -5,7 +5,9 @@
 #include <ATen/core/Tensor.h>
 #include <chrono>
 
+#include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "worker/data/shape.h"
@@ -43,16 +45,29 @@ struct Votes {
   bool data_lost = false;   // the pictures of this iteration cannot be read
 };
 
+// Why this rank could not start to reduce a bucket.
+struct LostLink {
+  std::string what;
+  nlohmann::json collectives;  // as in run::FailureReport; null where the cause is local
+  bool is_memory = false;      // NCCL found no room on the device
+};
+
 struct IterationResult {
   loss::LossItems losses;    // of the global batch
   int64_t target_count = 0;  // of the global batch
   Votes votes;               // of any rank
-  double gradient_norm = 0;  // before clipping; 0 without a step
+  // Before clipping, of the last step whose outcome is known: on the CPU this iteration's if it made one, on
+  // a card an earlier one's, since nothing waits for it. 0: of none.
+  double gradient_norm = 0;
   std::vector<RankReport> ranks;
   // Memory ran out on some rank: no parameter and no statistic has moved, gradients are worthless, losses are
   // not set. The step is to be given up and done again.
   bool ran_out = false;
   std::optional<memory::Shortage> shortage;  // of this rank
+  // Gradients could not be put on their way between devices on some rank. Likewise, and before the next
+  // iteration the devices have to be connected anew.
+  bool lost_link = false;
+  std::optional<LostLink> link_failure;  // of this rank
   // votes.data_lost: the iteration was not made; all but the votes is unset, and the state as it was before.
 };
 
@@ -62,8 +77,9 @@ struct IterationResult {
 at::Tensor network_input(const Training& training, data::Shape shape, const at::Tensor& pixels);
 
 // Forward and backward over this rank's groups; with plan.makes_step, reduces the gradients over all ranks
-// and updates parameters and EMA. Collective. A rank without groups takes part in everything. Throws Diverged
-// on every rank alike when the loss or the gradient is not finite; PeerLost.
+// and updates parameters and EMA. Collective. A rank without groups takes part in everything. In fp16 a step
+// whose loss or gradient is not finite is skipped. Throws on every rank alike Diverged, when that happens in
+// another precision or many times in a row; PeerLost.
 IterationResult run_iteration(Training& training, const IterationPlan& plan,
                               const std::vector<GroupBatch>& groups, const Votes& votes);
 

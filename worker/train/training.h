@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,7 @@
 #include "worker/memory/meter.h"
 #include "worker/model/model.h"
 #include "worker/optim/ema.h"
+#include "worker/optim/grad_scaler.h"
 #include "worker/optim/optimizer.h"
 #include "worker/optim/schedule.h"
 #include "worker/parallel/bucketed_reducer.h"
@@ -51,13 +53,23 @@ struct RunState {
   int epoch = 0, batch = 0;          // of the next iteration
   int64_t step = 0;                  // optimizer steps since the run's start
   int64_t last_step_iteration = -1;  // the iteration that made the last step
-  loss::LossItems epoch_sum;         // over the epoch's iterations so far
+  // fp16: steps whose gradients were not finite, so that nothing was updated; they count as steps.
+  int64_t skipped_steps = 0;
+  int skipped_in_a_row = 0;
+  loss::LossItems epoch_sum;  // over the epoch's iterations so far
   int epoch_iterations = 0;
   double best_fitness = 0;     // best.pt holds this
   double stopper_fitness = 0;  // the early stopper's own best, and its epoch
   int stopper_epoch = 0;
   ValidationResult last_validation;
   double seconds = 0;  // trained so far, over all attempts
+};
+
+// What the last optimizer step came to, as the device will have written it when it gets there.
+struct StepOutcome {
+  at::Tensor values;  // on the device, fp64 [3]: gradient's norm, 1 = not finite, loss scale from now on
+  int64_t iteration = 0;
+  int epoch = 0;
 };
 
 // All that a training run consists of, put together once by assemble() and then used by the loop. No option
@@ -77,6 +89,10 @@ struct Training {
   std::unique_ptr<comm::Communicator> communicator;  // host memory: counts, votes, statistics
   // CUDA: gradients travel from device to device. Null on CPU, where `communicator` takes them as well.
   std::unique_ptr<comm::Communicator> device_communicator;
+  // Ends what is under way there and connects the devices anew, with the buckets where they are. Collective.
+  // Throws PeerLost, DeviceUnavailable, OutOfMemory. Null where there is no device_communicator.
+  std::function<void()> reconnect_devices;
+  int reconnects = 0;  // in this attempt
 
   // How it is executed: the plan in force, the same on all ranks, and what it says for this one.
   std::string device_name, device_uuid;  // "" on the CPU
@@ -114,6 +130,8 @@ struct Training {
   std::unique_ptr<optim::ModelEma> ema;
   std::unique_ptr<parallel::BucketedReducer> reducer;
   std::unique_ptr<optim::Optimizer> optimizer;
+  std::unique_ptr<optim::GradScaler> scaler;  // fp16; null without
+  std::optional<StepOutcome> step_outcome;    // of a step that nobody has looked at yet
   std::unique_ptr<optim::Schedule> schedule;
 
   RunState state;

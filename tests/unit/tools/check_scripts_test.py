@@ -55,6 +55,17 @@ class Layers(Tree):
                 (self.root / path).unlink()
                 self.assertEqual(len(problems), 1)
 
+    def test_holds_the_insides_of_libtorch_to_their_room(self):
+        for include in ("<torch/csrc/autograd/engine.h>", "<caffe2/serialize/inline_container.h>", "<c10/cuda/CUDAStream.h>",
+                        "<c10/core/CPUAllocator.h>"):
+            with self.subTest(include=include):
+                self.assertIn("internal to LibTorch", self.problems("worker/ops/a.cpp", include)[0])
+                (self.root / "worker/ops/a.cpp").unlink()
+                self.assertEqual(self.problems("worker/libtorch/a.h", include), [])
+        self.assertEqual(self.problems("worker/loss/a.cpp", "<torch/csrc/autograd/custom_function.h>",
+                                       "<torch/csrc/autograd/autograd.h>", "<c10/core/GradMode.h>"), [])
+        self.assertEqual(self.problems("worker/ops/a.cpp", '"worker/libtorch/autograd.h"'), [])
+
     def test_refuses_relative_includes_and_unknown_rooms(self):
         self.assertEqual(len(self.problems("worker/train/a.cpp", '"loop.h"')), 1)
         self.assertIn("worker/misc is not in the table", self.problems("worker/misc/a.cpp")[0])

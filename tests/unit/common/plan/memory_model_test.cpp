@@ -280,6 +280,23 @@ TEST(MemoryModel, LeavesTheCpuLibrarysWorkspaceOutOnCards) {
   EXPECT_EQ(kept_bytes(on_card), kept_bytes(on_cpu));
 }
 
+// As bytes; before multi-scale enlarges them.
+TEST(MemoryModel, CountsThePicturesOfTwoIterationsOnCards) {
+  const model_spec::ModelSpec spec = shipped("yolov5s");
+  Workload w = workload_of(320, 1);
+  w.imgsz_px = 256;
+  w.device = DeviceKind::cuda;
+  const Estimate without = estimate(spec, w);
+  w.pictures_an_iteration = 4;
+  const Estimate with = estimate(spec, w);
+  EXPECT_EQ(with.training_bytes - without.training_bytes, 2 * 4 * 3 * 256 * 256);
+  EXPECT_EQ(with.terms.input - without.terms.input, 2 * 4 * 3 * 256 * 256);
+  w.device = DeviceKind::cpu;
+  const Estimate on_cpu = estimate(spec, w);
+  w.pictures_an_iteration = 0;
+  EXPECT_EQ(on_cpu.training_bytes, estimate(spec, w).training_bytes);
+}
+
 TEST(MemoryModel, AnswersForEveryBlock) {
   const model_spec::ModelSpec spec = test::every_block("nn.SiLU()");
   const Workload w = workload_of(320, 2);

@@ -66,6 +66,11 @@ TEST(Messages, CarrySamples) {
   EXPECT_EQ(read.rank, 3);
   EXPECT_EQ(read.sample, sample);
   EXPECT_EQ(decode_sample(encode_sample(sample)), sample);
+  Sample of_card = sample;
+  of_card.device_used_bytes = int64_t{1} << 35;
+  EXPECT_EQ(decode_sample(encode_sample(of_card)), of_card);
+  of_card.other_processes_bytes = 0;
+  EXPECT_EQ(through_launcher_line(of_card), of_card) << "nobody else is not the same as not known";
   EXPECT_THROW(decode_sample("{}"), InternalError);
   EXPECT_THROW(decode_sample("no"), InternalError);
 }

@@ -96,6 +96,22 @@ TEST(MemoryReport, SaysWhenThePlanWasNotMissed) {
   EXPECT_THAT(join(text_of(memory), "\n"), HasSubstr("the plan itself is over the budget of 900 MiB"));
 }
 
+TEST(MemoryReport, SaysWhoElseHoldsTheCard) {
+  json memory = example();
+  const auto card = [&memory] { return text_of(memory)[2]; };
+  memory["device_used_bytes"] = 15000 * mib;
+  memory["reserved_bytes"] = 11000 * mib;
+  EXPECT_EQ(
+      card(),
+      "  the card   14.6 GiB in use, 3.91 GiB of it outside of this rank's allocator (its CUDA context, "
+      "NCCL, other processes)");
+  memory["device_bytes"] = 16000 * mib;
+  memory["other_processes_bytes"] = 3100 * mib;
+  EXPECT_EQ(card(), "  the card   14.6 GiB of 15.6 GiB in use, 3.03 GiB of it by other processes");
+  memory["other_processes_bytes"] = 0;
+  EXPECT_EQ(card(), "  the card   14.6 GiB of 15.6 GiB in use, by nobody else");
+}
+
 TEST(MemoryReport, LeavesOutWhatIsNotKnown) {
   EXPECT_THAT(text_of(json::object()), ElementsAre("out of memory"));
   EXPECT_THAT(text_of(nullptr), ElementsAre("out of memory"));
@@ -116,7 +132,8 @@ TEST(MemoryReport, NeverThrowsForOddFields) {
                                  json::object(),
                                  json::array(),
                                  {{"bytes", "x"}, {"change", 3}}};
-  const json whole = example();
+  json whole = example();
+  whole["device_used_bytes"] = whole["other_processes_bytes"] = whole["device_bytes"] = mib;
   for (const auto& [key, value] : whole.items()) {
     for (const json& replacement : odd) {
       json memory = whole;

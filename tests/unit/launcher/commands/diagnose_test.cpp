@@ -138,6 +138,17 @@ TEST_F(Diagnose, TellsOfShortagesThatTrainingWentOnFrom) {
   EXPECT_EQ(diagnosis.document["memory_events"].size(), 1U);
 }
 
+TEST_F(Diagnose, TellsOfConnectionsThatWereMadeAnew) {
+  write_run();
+  folder_.write(
+      "failures/attempt-0.rank-1.link-0.json",
+      R"({"schema": 1, "rank": 1, "iteration": 7, "what": "rank 1: starting #14 all_reduce: system error"})");
+  const Diagnosis diagnosis = diagnose_run(run_);
+  EXPECT_THAT(text_of(diagnosis), AllOf(HasSubstr("iteration 7: rank 1: starting #14"),
+                                        HasSubstr("attempt-0.rank-1.link-0.json"), Not(HasSubstr("unread"))));
+  EXPECT_EQ(diagnosis.document["link_events"].size(), 1U);
+}
+
 TEST_F(Diagnose, ExplainsARankThatWasKilled) {
   write_run();
   write_failure(0, 137, std::time(nullptr), "rank 0 was ended by signal 9");

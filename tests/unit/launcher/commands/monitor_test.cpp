@@ -119,6 +119,15 @@ TEST_F(MonitorTest, ShowsEveryRank) {
           "   1  backward      50.0 MiB   60.0 MiB    190 MiB    200 MiB   3.00 MiB     30.0% |███       |"));
 }
 
+TEST_F(MonitorTest, SaysWhatOtherProcessesHold) {
+  json of_card = sample(0, 100 * mebibyte, 180 * mebibyte);
+  of_card["other_processes_bytes"] = 3 * mebibyte;
+  add(of_card);
+  add(sample(1, 50 * mebibyte, 60 * mebibyte));
+  EXPECT_THAT(table()[5], HasSubstr("other processes hold 3.00 MiB"));
+  EXPECT_THAT(table()[6], Not(HasSubstr("other processes")));
+}
+
 TEST_F(MonitorTest, ShowsWhatThereIsBeforeAnythingIsMeasured) {
   EXPECT_THAT(table(), ElementsAre(HasSubstr("starting"), HasSubstr("2 ranks"), HasSubstr("no iteration"), "",
                                    StartsWith("rank"), AllOf(StartsWith("   0  -"), HasSubstr(" -")),

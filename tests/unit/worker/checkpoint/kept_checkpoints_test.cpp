@@ -8,6 +8,7 @@
 
 #include "common/base/atomic_file.h"
 #include "common/base/error.h"
+#include "common/run/run_directory.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/thrown.h"
 
@@ -35,7 +36,7 @@ class KeptCheckpoints : public ::testing::Test {
   }
   std::vector<int64_t> numbers() const {
     std::vector<int64_t> found;
-    for (const auto& file : kept_files(last_)) {
+    for (const auto& file : run::kept_checkpoints(last_)) {
       found.push_back(std::filesystem::exists(file) ? number_of(file) : -1);
     }
     return found;
@@ -51,7 +52,7 @@ class KeptCheckpoints : public ::testing::Test {
 };
 
 TEST_F(KeptCheckpoints, AreTheLastThree) {
-  EXPECT_THAT(kept_files(last_), ElementsAre(last_, folder_ / "last-1.pt", folder_ / "last-2.pt"));
+  EXPECT_THAT(run::kept_checkpoints(last_), ElementsAre(last_, folder_ / "last-1.pt", folder_ / "last-2.pt"));
   write(1);
   EXPECT_THAT(numbers(), ElementsAre(1, -1, -1));
   write(2);

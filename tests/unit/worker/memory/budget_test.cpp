@@ -298,6 +298,34 @@ TEST_F(BudgetTest, ChargesCountAsAllocationsDo) {
   EXPECT_EQ(peak(), 1024 + 512);
 }
 
+// Apart, because on a card the rest of what is counted here lies on the host.
+TEST_F(BudgetTest, ChargesAreHoldersOfTheirOwn) {
+  const at::Tensor tensor = floats(1000);
+  const LayerScope layer(5, nullptr);
+  const Charge buckets(700, Kind::gradients);
+  const Charge staging(700, Kind::host);
+  const std::vector<Holder> charged = charged_holders();
+  ASSERT_EQ(charged.size(), 1u);
+  EXPECT_EQ(charged[0].kind, Kind::gradients);
+  EXPECT_EQ(charged[0].layer, -1);
+  EXPECT_EQ(charged[0].bytes, 1024);
+}
+
+TEST_F(BudgetTest, WhoCanDoWithoutLeavesNoShortage) {
+  set_budget(counters().current_bytes + 512);
+  {
+    const SpareScope can_do_without;
+    EXPECT_THROW(floats(1000), c10::OutOfMemoryError);
+    EXPECT_FALSE(take_shortage());
+    // Other threads are not meant, nor is a shortage that is there already.
+    std::jthread([] { EXPECT_THROW(floats(2000), c10::OutOfMemoryError); }).join();
+    EXPECT_THROW(floats(1000), c10::OutOfMemoryError);
+  }
+  EXPECT_EQ(take_shortage().value().requested_bytes, rounded(8000));
+  EXPECT_THROW(floats(1000), c10::OutOfMemoryError);
+  EXPECT_TRUE(take_shortage());
+}
+
 TEST_F(BudgetTest, ResetPeakBeginsAtWhatIsHeld) {
   at::Tensor a = floats(1000);
   floats(100'000);

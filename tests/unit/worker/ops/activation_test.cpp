@@ -71,7 +71,8 @@ TEST_P(Recipes, OfAnUpsampleGiveItAgain) {
   EXPECT_FALSE(upsample({small.value, nullptr}, 2).from);
 }
 
-INSTANTIATE_TEST_SUITE_P(Dtypes, Recipes, ::testing::Values(at::kFloat, at::kDouble, at::kBFloat16),
+INSTANTIATE_TEST_SUITE_P(Dtypes, Recipes,
+                         ::testing::Values(at::kFloat, at::kDouble, at::kHalf, at::kBFloat16),
                          [](const auto& test) { return std::string(c10::toString(test.param)); });
 
 }  // namespace

@@ -23,7 +23,7 @@ using test::random_tensor;
 using test::values_of;
 
 at::ScalarType parameter_dtype(at::ScalarType dtype) {
-  return dtype == at::kBFloat16 ? at::kFloat : dtype;
+  return (dtype == at::kBFloat16 || dtype == at::kHalf) ? at::kFloat : dtype;
 }
 
 BatchNorm norm_for(int64_t channels, at::ScalarType dtype) {
@@ -83,7 +83,7 @@ TEST_P(Norms, OfASingleValueHaveNoVariance) {
 
 // LibTorch's batch norm by the same statistics, in double; forward and all three gradients.
 TEST_P(Norms, AreLibTorchs) {
-  const bool is_half = GetParam() == at::kBFloat16;
+  const bool is_half = GetParam() == at::kBFloat16 || GetParam() == at::kHalf;
   const double tolerance = GetParam() == at::kDouble ? 1e-13 : is_half ? 5e-3 : 2e-7;
   const double sum_tolerance = GetParam() == at::kDouble ? 1e-13 : 2e-7;
   for (const bool measures : {true, false}) {
@@ -141,7 +141,7 @@ TEST_P(Norms, GoBackwardInPlace) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Dtypes, Norms, ::testing::Values(at::kFloat, at::kDouble, at::kBFloat16),
+INSTANTIATE_TEST_SUITE_P(Dtypes, Norms, ::testing::Values(at::kFloat, at::kDouble, at::kHalf, at::kBFloat16),
                          [](const auto& test) { return std::string(c10::toString(test.param)); });
 
 TEST(Norm, TakesChannelsLast) {

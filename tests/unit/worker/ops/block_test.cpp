@@ -39,7 +39,7 @@ class Hook : public torch::autograd::PostAccumulateGradHook {
 class Residual {
  public:
   explicit Residual(at::ScalarType dtype = at::kFloat) {
-    const at::ScalarType type = dtype == at::kBFloat16 ? at::kFloat : dtype;
+    const at::ScalarType type = (dtype == at::kBFloat16 || dtype == at::kHalf) ? at::kFloat : dtype;
     for (uint32_t i = 0; i < 2; ++i) {
       Piece& piece = pieces_[i];
       piece.convolution.emplace();
@@ -118,7 +118,7 @@ TEST_P(Blocks, ComputeTheSameAgain) {
   EXPECT_NE(again.flat.abs().sum().item<double>(), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Dtypes, Blocks, ::testing::Values(at::kFloat, at::kDouble, at::kBFloat16),
+INSTANTIATE_TEST_SUITE_P(Dtypes, Blocks, ::testing::Values(at::kFloat, at::kDouble, at::kHalf, at::kBFloat16),
                          [](const auto& test) { return std::string(c10::toString(test.param)); });
 
 // The gradients stay views of the bucket, add up, and tell the hook once each: what the reducer lives by.

@@ -64,7 +64,8 @@ TEST_P(Nonlinearities, GoBackwardAsLibTorchDoes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Dtypes, Nonlinearities, ::testing::Values(at::kFloat, at::kDouble, at::kBFloat16),
+INSTANTIATE_TEST_SUITE_P(Dtypes, Nonlinearities,
+                         ::testing::Values(at::kFloat, at::kDouble, at::kHalf, at::kBFloat16),
                          [](const auto& test) { return std::string(c10::toString(test.param)); });
 
 TEST(Nonlinearity, IsKnownByTheNameOfTheLayerTable) {

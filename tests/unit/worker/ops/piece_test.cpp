@@ -51,7 +51,7 @@ struct Chain {
 };
 
 at::ScalarType parameter_dtype(at::ScalarType dtype) {
-  return dtype == at::kBFloat16 ? at::kFloat : dtype;
+  return (dtype == at::kBFloat16 || dtype == at::kHalf) ? at::kFloat : dtype;
 }
 
 Convolution convolution(uint32_t seed, int64_t c_in, int64_t c_out, int64_t kernel, at::ScalarType dtype) {
@@ -225,7 +225,7 @@ TEST_P(Pieces, RecordBatchStatistics) {
                "variance");
 }
 
-INSTANTIATE_TEST_SUITE_P(Dtypes, Pieces, ::testing::Values(at::kFloat, at::kDouble, at::kBFloat16),
+INSTANTIATE_TEST_SUITE_P(Dtypes, Pieces, ::testing::Values(at::kFloat, at::kDouble, at::kHalf, at::kBFloat16),
                          [](const auto& test) { return std::string(c10::toString(test.param)); });
 
 TEST(Piece, IsPlainAutogradInDouble) {
@@ -244,17 +244,20 @@ TEST(Piece, IsPlainAutogradInDouble) {
   }
 }
 
-TEST(Piece, InBf16IsCloseToSingle) {
+TEST(Piece, InHalfIsCloseToSingle) {
   at::set_num_threads(1);
-  const std::vector<Chain> exact = chains(at::kFloat), rough = chains(at::kBFloat16);
-  for (size_t k = 0; k < exact.size(); ++k) {
-    const Outcome expected = run_chain(exact[k], Recompute::none, Recompute::none);
-    const Outcome found = run_chain(rough[k], Recompute::none, Recompute::none);
-    // 8 bits of mantissa, a few roundings in a row.
-    expect_close(found.output, expected.output, 0.02, exact[k].what);
-    for (size_t i = 0; i < found.gradients.size(); ++i) {
-      if (expected.gradients[i].defined()) {
-        expect_close(found.gradients[i], expected.gradients[i], 0.05, exact[k].what);
+  const std::vector<Chain> exact = chains(at::kFloat);
+  // 8 and 11 bits of mantissa, a few roundings in a row.
+  for (const auto& [dtype, tolerance] : {std::pair{at::kBFloat16, 0.02}, {at::kHalf, 0.003}}) {
+    const std::vector<Chain> rough = chains(dtype);
+    for (size_t k = 0; k < exact.size(); ++k) {
+      const Outcome expected = run_chain(exact[k], Recompute::none, Recompute::none);
+      const Outcome found = run_chain(rough[k], Recompute::none, Recompute::none);
+      expect_close(found.output, expected.output, tolerance, exact[k].what);
+      for (size_t i = 0; i < found.gradients.size(); ++i) {
+        if (expected.gradients[i].defined()) {
+          expect_close(found.gradients[i], expected.gradients[i], 2.5 * tolerance, exact[k].what);
+        }
       }
     }
   }

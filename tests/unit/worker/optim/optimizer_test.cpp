@@ -4,6 +4,8 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
@@ -27,6 +29,11 @@ std::array<double, group_count> lr_of(int step) {
 }
 double momentum_of(int step) {
   return 0.8 + 0.02 * step;
+}
+
+// What a step with finite gradients is told.
+at::Tensor good() {
+  return at::zeros({}, at::kFloat);
 }
 
 // One number trained by the rules as they are written in the papers and in PyTorch's documentation.
@@ -88,7 +95,7 @@ void expect_reference(Rule rule, at::ScalarType dtype, double tolerance) {
         references[g][i].step(expected[g][i], numbers[i], lr_of(step)[g], momentum_of(step), decay, step + 1);
       }
     }
-    optimizer.step(lr_of(step), momentum_of(step));
+    optimizer.step(lr_of(step), momentum_of(step), good());
     for (size_t g = 0; g < group_count; ++g) {
       const std::vector<double> actual = values_of(optimizer.parameters()[g][0].value);
       for (size_t i = 0; i < actual.size(); ++i) {
@@ -141,7 +148,7 @@ TEST(Optimizer, TrainsAChannelsLastWeightLikeAContiguousOne) {
       settings.rule = rule;
       Optimizer optimizer(settings, std::move(groups));
       for (int step = 0; step < step_count; ++step) {
-        optimizer.step(lr_of(step), momentum_of(step));
+        optimizer.step(lr_of(step), momentum_of(step), good());
       }
       results.push_back(values_of(value));
     }
@@ -166,7 +173,7 @@ TEST(Optimizer, StateIsAliveAndNamed) {
     for (const auto& group : optimizer.parameters()) {
       group[0].gradient.copy_(random_tensor(static_cast<uint32_t>(step), group[0].gradient.sizes().vec()));
     }
-    optimizer.step(lr_of(step), 0.9);
+    optimizer.step(lr_of(step), 0.9, good());
   };
   train(first, 0);
   train(first, 1);
@@ -189,6 +196,39 @@ TEST(Optimizer, StateIsAliveAndNamed) {
   }
 }
 
+// A step whose gradients are not finite leaves parameters and all state as they are, the count of steps too.
+TEST(Optimizer, SkipsABadStep) {
+  for (const Rule rule : {Rule::sgd, Rule::adam, Rule::adamw}) {
+    Optimizer::Settings settings;
+    settings.rule = rule;
+    Optimizer optimizer(settings, parameters_of(at::kFloat));
+    const auto step = [&](double gradient, const at::Tensor& is_bad) {
+      for (const auto& group : optimizer.parameters()) {
+        group[0].gradient.fill_(gradient);
+      }
+      optimizer.step(lr_of(0), 0.9, is_bad);
+    };
+    const auto everything = [&] {
+      std::vector<std::vector<double>> values;
+      for (const auto& group : optimizer.parameters()) {
+        values.push_back(values_of(group[0].value));
+      }
+      for (const auto& [kind, tensors] : optimizer.state()) {
+        for (const auto& [name, tensor] : tensors) {
+          values.push_back(values_of(tensor));
+        }
+      }
+      return values;
+    };
+    step(1, good());
+    const auto before = everything();
+    step(HUGE_VAL, at::ones({}, at::kFloat));
+    EXPECT_EQ(everything(), before);
+    step(1, good());
+    EXPECT_NE(everything(), before);
+  }
+}
+
 TEST(Optimizer, RulesAreNamedAsYolov5Names) {
   EXPECT_EQ(rule_named("SGD"), Rule::sgd);
   EXPECT_EQ(rule_named("Adam"), Rule::adam);
@@ -196,48 +236,6 @@ TEST(Optimizer, RulesAreNamedAsYolov5Names) {
   const std::string message = test::thrown<UsageError>([] { rule_named("sgd"); });
   EXPECT_NE(message.find("'sgd'"), std::string::npos) << message;
   EXPECT_NE(message.find("SGD, Adam or AdamW"), std::string::npos) << message;
-}
-
-TEST(ClipGradients, LeavesSmallOnesAsTheyAre) {
-  const at::Tensor a = random_tensor(1, {100}), b = random_tensor(2, {50});
-  const std::vector<double> before_a = values_of(a), before_b = values_of(b);
-  const double norm = std::sqrt(a.square().sum().item<double>() + b.square().sum().item<double>());
-  ASSERT_LT(norm, 10);
-  EXPECT_NEAR(clip_gradients({a, b}, 10), norm, 1e-13);
-  EXPECT_EQ(values_of(a), before_a);
-  EXPECT_EQ(values_of(b), before_b);
-}
-
-TEST(ClipGradients, ScalesAllByTheirCommonNorm) {
-  for (const auto& [dtype, tolerance] : {std::pair{at::kDouble, 1e-13}, {at::kFloat, 1e-5}}) {
-    const at::Tensor a = random_tensor(1, {100}, dtype, -30, 30),
-                     b = random_tensor(2, {3, 4}, dtype, -30, 30);
-    const std::vector<double> before_a = values_of(a), before_b = values_of(b);
-    double squares = 0;
-    for (const auto& values : {before_a, before_b}) {
-      for (const double value : values) {
-        squares += value * value;
-      }
-    }
-    const double norm = std::sqrt(squares);
-    ASSERT_GT(norm, 10);
-    EXPECT_NEAR(clip_gradients({a, b}, 10), norm, tolerance * norm);
-    const double scale = 10 / (norm + 1e-6);  // torch's clip_grad_norm_
-    for (size_t i = 0; i < before_a.size(); ++i) {
-      EXPECT_NEAR(values_of(a)[i], before_a[i] * scale, tolerance);
-    }
-    for (size_t i = 0; i < before_b.size(); ++i) {
-      EXPECT_NEAR(values_of(b)[i], before_b[i] * scale, tolerance);
-    }
-  }
-}
-
-TEST(ClipGradients, ReportWhatIsNotFinite) {
-  const at::Tensor a = random_tensor(1, {10});
-  a[3].fill_(std::nan(""));
-  EXPECT_TRUE(std::isnan(clip_gradients({a}, 10)));
-  a[3].fill_(HUGE_VAL);
-  EXPECT_FALSE(std::isfinite(clip_gradients({a}, 10)));
 }
 
 }  // namespace

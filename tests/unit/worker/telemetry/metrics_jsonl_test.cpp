@@ -15,7 +15,7 @@
 #include <string>
 #include <thread>
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
 #include "common/base/atomic_file.h"
@@ -66,6 +66,14 @@ TEST(MetricsLine, ASampleHasTheAgreedKeysInOrder) {
       metrics_line(sample_of(41)),
       R"({"type":"sample","attempt":1,"time_s":1764066789.125,"rank":3,"iteration":41,)"
       R"("allocated_bytes":1000,"peak_bytes":2000,"reserved_bytes":3000,"host_bytes":400,"phase":"backward"})");
+}
+
+TEST(MetricsLine, ASampleSaysOfTheCardWhatIsKnown) {
+  SampleRow row = sample_of(41);
+  row.device_used_bytes = 9000;
+  EXPECT_THAT(metrics_line(row), testing::EndsWith(R"("phase":"backward","device_used_bytes":9000})"));
+  row.other_processes_bytes = 0;
+  EXPECT_THAT(metrics_line(row), testing::EndsWith(R"("device_used_bytes":9000,"other_processes_bytes":0})"));
 }
 
 TEST(MetricsLine, NumbersReadBackToTheSameBits) {

@@ -47,7 +47,7 @@ class CheckpointingTest : public ::testing::Test {
     few.max_iterations = 2;
     few.checkpoint_every_steps = 0;
     test::LocalRun local = test::train_locally(few, 1, run.root.string());
-    for (const auto& file : checkpoint::kept_files(run.weights_last())) {
+    for (const auto& file : run::kept_checkpoints(run.weights_last())) {
       fs::remove(file);
     }
     return std::move(local.ranks[0]);
@@ -164,12 +164,12 @@ TEST_F(CheckpointingTest, EarlierCheckpointsOfARunThatIsReplacedDoNotStay) {
   config::TrainOptions few = options();
   few.max_iterations = 4;
   test::train_locally(few, 1, run.root.string());
-  EXPECT_TRUE(fs::exists(checkpoint::kept_files(run.weights_last())[1]));
+  EXPECT_TRUE(fs::exists(run::kept_checkpoints(run.weights_last())[1]));
   few.max_iterations = 1;
   few.checkpoint_every_steps = 0;
   test::train_locally(few, 1, run.root.string());  // --exist-ok
   EXPECT_EQ(checkpoint::read_checkpoint(run.weights_last()).meta.at("iteration"), 1);
-  EXPECT_FALSE(fs::exists(checkpoint::kept_files(run.weights_last())[1]));
+  EXPECT_FALSE(fs::exists(run::kept_checkpoints(run.weights_last())[1]));
 }
 
 }  // namespace

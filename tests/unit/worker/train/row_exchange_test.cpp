@@ -16,6 +16,7 @@ using Rows = std::vector<std::vector<double>>;
 
 RankReport report_of(int rank, bool ran_out = false) {
   return {.ran_out = ran_out,
+          .lost_link = rank == 3,
           .current_bytes = (int64_t{1} << 52) + rank,  // exact in a double
           .peak_bytes = 2000 + rank,
           .reserved_bytes = 3000 + rank,
@@ -65,12 +66,22 @@ TEST(RowExchange, GivesAllRanksTheReportsOfAll) {
       const RankReport& found = exchange.reports()[static_cast<size_t>(rank)];
       const RankReport expected = report_of(rank);
       EXPECT_EQ(found.ran_out, expected.ran_out);
+      EXPECT_EQ(found.lost_link, expected.lost_link);
       EXPECT_EQ(found.current_bytes, expected.current_bytes);
       EXPECT_EQ(found.peak_bytes, expected.peak_bytes);
       EXPECT_EQ(found.reserved_bytes, expected.reserved_bytes);
       EXPECT_EQ(found.ready_ms, expected.ready_ms);
     }
   });
+}
+
+TEST(RowExchange, TellsAllOfALostLink) {
+  exchange({{0}, {1}, {2}, {3}}, {0, 0, 0, 0}, [](RowExchange& exchange) {
+    EXPECT_TRUE(exchange.anyone_lost_link());
+    EXPECT_FALSE(exchange.reports()[2].lost_link);
+    EXPECT_TRUE(exchange.reports()[3].lost_link);
+  });
+  exchange({{0}, {1}}, {0, 0}, [](RowExchange& exchange) { EXPECT_FALSE(exchange.anyone_lost_link()); });
 }
 
 TEST(RowExchange, TakesRanksWithoutGroups) {
