@@ -27,15 +27,15 @@ else()
                       "Run tools/setup.sh again, or correct YOLODIST_LIBTORCH_ROOT.")
 endif()
 
-file(GLOB _cuda_include "${_root}/nvidia/cu[0-9]*/include" "${_root}/nvidia/cuda_runtime/include")
-file(GLOB _cuda_lib "${_root}/nvidia/cu[0-9]*/lib" "${_root}/nvidia/cuda_runtime/lib")
-file(GLOB _nvidia_libs "${_root}/nvidia/*/lib")
+file(GLOB _cuda_include "${_root}/nvidia/cu[0-9]*/include" "${_root}/nvidia/cuda_*/include")
+# cuSPARSELt of CUDA 12 is packed outside of nvidia/.
+file(GLOB _nvidia_libs "${_root}/nvidia/*/lib" "${_root}/cusparselt/lib")
 
 find_path(LIBTORCH_INCLUDE_DIR ATen/core/Tensor.h HINTS "${_torch}/include" NO_DEFAULT_PATH)
 find_path(LIBTORCH_NCCL_INCLUDE_DIR nccl.h HINTS "${_root}/nvidia/nccl/include" "${_torch}/include"
           /usr/local/cuda/include)
 find_path(LIBTORCH_CUDART_INCLUDE_DIR cuda_runtime_api.h HINTS ${_cuda_include} /usr/local/cuda/include)
-# cuda_runtime_api.h and nccl.h need these, which NVIDIA packs apart since CUDA 13.
+# cuda_runtime_api.h and nccl.h need these, which NVIDIA packs apart: below cu13, or in cuda_nvcc and cuda_cccl.
 find_path(LIBTORCH_CUDA_CRT_INCLUDE_DIR crt/host_defines.h HINTS ${_cuda_include} /usr/local/cuda/include)
 find_path(LIBTORCH_CCCL_INCLUDE_DIR nv/target HINTS ${_cuda_include} /usr/local/cuda/include PATH_SUFFIXES cccl)
 foreach(_lib torch torch_cpu torch_cuda c10 c10_cuda)
@@ -59,6 +59,14 @@ foreach(_header torch/headeronly/version.h torch/csrc/api/include/torch/version.
     endif()
   endif()
 endforeach()
+
+# For which cards it has code: the text of torch.cuda.get_arch_list(), which only the Python library holds. The
+# unpacked zip does not say.
+set(LibTorch_CUDA_TARGETS "")
+if(EXISTS "${_torch}/lib/libtorch_python.so")
+  file(STRINGS "${_torch}/lib/libtorch_python.so" LibTorch_CUDA_TARGETS LIMIT_COUNT 1
+       REGEX "^sm_[0-9]+[af]?( (sm|compute)_[0-9]+[af]?)*$")
+endif()
 
 find_package_handle_standard_args(LibTorch
   REQUIRED_VARS LIBTORCH_INCLUDE_DIR LIBTORCH_torch_LIBRARY LIBTORCH_torch_cpu_LIBRARY LIBTORCH_torch_cuda_LIBRARY

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what yolodist needs on Debian 12: packages (as root or with sudo), and LibTorch with CUDA and NCCL into
 # .deps/libtorch. May be run again at any time; what is there is left alone.
+# Other versions (cmake/libtorch-requirements-VERSION.txt) lie beside it, in .deps/libtorch-VERSION.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -15,8 +16,10 @@ stamp=$libtorch/.yolodist-setup
 
 usage() {
   cat <<'TEXT'
-usage: tools/setup.sh [--no-packages]
-  --no-packages   do not install Debian packages (a cluster: compilers and libraries come from elsewhere)
+usage: tools/setup.sh [--no-packages] [--libtorch VERSION]
+  --no-packages        do not install Debian packages (a cluster: compilers and libraries come from elsewhere)
+  --libtorch VERSION   fetch another LibTorch, into .deps/libtorch-VERSION: 2.7.1, with CUDA 12.6, for older cards and
+                       drivers; then cmake --preset release -DYOLODIST_LIBTORCH_ROOT=.deps/libtorch-VERSION
   YOLODIST_LIBTORCH_ROOT=DIR   use the LibTorch in DIR (a site-packages folder, or the C++ zip) and fetch none
 TEXT
 }
@@ -155,12 +158,24 @@ install_libtorch() {
 }
 
 with_packages=yes
-for argument in "$@"; do
-  case $argument in
+while (($# > 0)); do
+  case $1 in
     --no-packages) with_packages=no ;;
+    --libtorch)
+      (($# >= 2)) || { usage >&2; exit 64; }
+      shift
+      requirements=cmake/libtorch-requirements-$1.txt
+      libtorch=.deps/libtorch-$1
+      stamp=$libtorch/.yolodist-setup
+      if [[ ! -f $requirements ]]; then
+        echo "setup: error: no LibTorch $1 is known: there is no $requirements" >&2
+        exit 64
+      fi
+      ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 64 ;;
   esac
+  shift
 done
 
 if [[ $with_packages == yes ]]; then

@@ -14,6 +14,7 @@ struct ExecutionOptions {
   int ranks = 0;              // without mpirun: ranks to start; 0 = one a device
   int threads = 0;            // compute threads a rank; 0 = allowed cores / local ranks
   int workers = 8;            // decoding threads a rank, at most
+  std::string net_if;         // interfaces or networks (CIDR) between hosts; "" = MPI's and NCCL's own choice
   std::string worker_prefix;  // command put before the worker (gdb, nsys)
 };
 

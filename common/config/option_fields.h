@@ -74,6 +74,7 @@ void visit_run(Options& o, const Visit& visit) {
   visit("ranks", o.ranks);
   visit("threads", o.threads);
   visit("workers", o.workers);
+  visit("net_if", o.net_if);
   visit("worker_prefix", o.worker_prefix);
 }
 

@@ -72,6 +72,7 @@ void visit_execution(Options& o, Visit&& visit) {
   visit("ignore_plan", o.ignore_plan);
   visit("allow_recipe_change", o.allow_recipe_change);
   visit("inject_shortage", o.inject_shortage);
+  visit("net_if", o.net_if);
   visit("worker_prefix", o.worker_prefix);
   visit("verbose", o.verbose);
 }

@@ -72,6 +72,8 @@ po::options_description describe_execution(config::ExecutionOptions& options) {
   add(execution, "threads", value(options.threads, "N"),
       "compute threads a rank; 0 = allowed cores / ranks of the host");
   add(execution, "workers", value(options.workers, "N"), "decoding threads a rank, at most");
+  add(execution, "net-if", text(options.net_if, "NAME|CIDR"),
+      "network between hosts for MPI and NCCL: ib0, or 10.0.0.0/24; '' = their own choice");
   add(execution, "worker-prefix", text(options.worker_prefix, "'CMD ...'"),
       "put before the worker: gdb, nsys, apptainer exec");
   return execution;

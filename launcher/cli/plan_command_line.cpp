@@ -35,7 +35,7 @@ po::options_description describe(PlanOptions& o, PlanTexts& t) {
   add(recipe, "bn-group", text(t.bn_group, "auto|K"), "auto = batch / ranks (also --micro-batch)");
   add(recipe, "accumulate", text(t.accumulate, "auto|K"), "iterations an optimizer step");
   add(recipe, "precision", text(o.precision, "NAME"),
-      "auto = fp32; bf16 and fp64 on the CPU; fp16 and bf16 on cards are planned, but not trained yet");
+      "auto = fp16 mixed precision on cards, fp32 on the CPU; also bf16, and fp64 on the CPU");
   add(recipe, "optimizer", text(o.optimizer, "NAME"), "SGD, Adam or AdamW");
   add(recipe, "multi-scale", flag(o.multi_scale), "plan for the largest side that it draws");
   add(recipe, "nc", value(o.class_count, "N"), "classes; 0 = those of the model yaml");

@@ -109,7 +109,8 @@ void check(const SlurmJob& job) {
   require(!job.job_name.empty(), "job-name", "''", "a name");
 }
 
-void check_train(const std::vector<std::string>& words) {
+// Returns what it asks for.
+config::TrainOptions check_train(const std::vector<std::string>& words) {
   const TrainCommandLine train = parse_train(words);
   if (train.wants_help || train.wants_version) {
     throw UsageError("--help and --version are no options for a job");
@@ -118,6 +119,7 @@ void check_train(const std::vector<std::string>& words) {
     throw UsageError("--ranks after --: the ranks of the job are SLURM's",
                      "Say --nodes N --gpus N before --.");
   }
+  return train.options;
 }
 
 }  // namespace
@@ -137,7 +139,7 @@ SlurmCommandLine parse_slurm(const std::vector<std::string>& words) {
   check(line.job);
   if (border != words.end()) {
     line.job.train_words = {border + 1, words.end()};
-    check_train(line.job.train_words);
+    line.job.net_if = check_train(line.job.train_words).net_if;
   }
   return line;
 }

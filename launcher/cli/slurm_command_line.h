@@ -20,6 +20,7 @@ struct SlurmJob {
   std::string launch = "srun";             // or mpirun
   std::string program{};                   // yolodist as the nodes find it; "" = the program that runs now
   std::vector<std::string> train_words{};  // options of train
+  std::string net_if{};                    // the one among them
 };
 
 // What `yolodist slurm …` asks for.

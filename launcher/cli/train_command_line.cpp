@@ -49,12 +49,9 @@ void read_texts(const TrainTexts& t, TrainOptions& o) {
 }
 
 void check_precision(const std::string& precision) {
-  if (precision == "fp16") {
-    throw UsageError("--precision fp16 is not supported yet: mixed precision needs a loss scaler",
-                     "Use fp32 (auto means that for now), or bf16 on the CPU.");
-  }
-  require(precision == "auto" || precision == "fp32" || precision == "bf16" || precision == "fp64",
-          "precision", cat("'", precision, "'"), "auto, fp32, bf16 or fp64");
+  require(precision == "auto" || precision == "fp32" || precision == "fp16" || precision == "bf16" ||
+              precision == "fp64",
+          "precision", cat("'", precision, "'"), "auto, fp32, fp16, bf16 or fp64");
 }
 
 // "1:backward:3:50000": see worker/train/injected_shortage.h.

@@ -40,7 +40,7 @@ po::options_description describe_train(config::TrainOptions& o, TrainTexts& t) {
   add(recipe, "accumulate", text(t.accumulate, "auto|K"),
       "iterations an optimizer step; auto = nominal batch 64, as YOLOv5");
   add(recipe, "precision", text(o.precision, "NAME"),
-      "auto = fp32; bf16 and fp64 on the CPU, fp64 for exact comparisons");
+      "auto = fp16 mixed precision on cards, fp32 on the CPU; also bf16, and fp64 on the CPU");
   add(recipe, "noautoanchor", flag(o.no_autoanchor),
       "keep the model's anchors even if they fit the labels badly");
   add(recipe, "no-augment", flag(t.no_augment), "no mosaic, warp, colour, flips: for exact comparisons");

@@ -10,7 +10,7 @@ namespace yolodist::cli {
 const BuildVersions& build_versions() {
   static const BuildVersions versions = {generated::yolodist_version, generated::git_version,
                                          generated::libtorch_version, generated::cuda_version,
-                                         generated::nccl_version};
+                                         generated::nccl_version,     generated::cuda_targets};
   return versions;
 }
 

@@ -67,7 +67,10 @@ void judge_hosts(const Allocation& allocation, std::vector<HostCheck>& checks) {
         add(rank, check);
       }
     }
-    if (!rank.device_problem.empty()) {
+    const bool is_said = std::any_of(rank.checks.begin(), rank.checks.end(), [&](const HostCheck& check) {
+      return check.text == rank.device_problem;
+    });
+    if (!rank.device_problem.empty() && !is_said) {
       add(rank, {CheckLevel::bad, "devices", rank.device_problem, rank.device_hint});
     }
   }
@@ -165,7 +168,8 @@ void judge_links(const Allocation& allocation, std::vector<HostCheck>& checks) {
             {CheckLevel::warn, "network",
              cat(rank_name(allocation.ranks[i].place), " exchanges ", rate_text(rate),
                  " with rank 0, others ", rate_text(usual)),
-             "Every step waits for the slowest: look at that host's network and at what else runs there."});
+             "Every step waits for the slowest: look at that host's network and at what else runs there; "
+             "--net-if chooses one of several networks."});
       }
     }
   }
@@ -185,9 +189,10 @@ void judge_network(const Allocation& allocation, std::vector<HostCheck>& checks)
     }
   }
   if (!lost.empty()) {
-    checks.push_back({CheckLevel::warn, "network",
-                      cat(names_of(lost), ": no network interface that leads to the other hosts"),
-                      "NCCL needs one: ip addr and ip route show what there is."});
+    checks.push_back(
+        {CheckLevel::warn, "network",
+         cat(names_of(lost), ": no network interface that leads to the other hosts"),
+         "NCCL needs one: ip addr and ip route show what there is; --net-if names the one to use."});
   }
   judge_links(allocation, checks);
   if (allocation.reduce_seconds > 0 && allocation.ranks.size() > 1) {
@@ -331,6 +336,7 @@ ordered_json allocation_document(const Allocation& allocation, const std::vector
                        {"uuid", place.device->uuid},
                        {"pci", place.device->pci},
                        {"name", place.device->name},
+                       {"capability", place.device->capability},
                        {"memory_bytes", place.device->memory.count}};
     }
     row["cores"] = device::cores_text(place.cores);

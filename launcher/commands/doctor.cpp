@@ -20,6 +20,7 @@
 #include "launcher/commands/host_checks.h"
 #include "launcher/commands/job.h"
 #include "launcher/commands/placement.h"
+#include "launcher/device/cuda_support.h"
 #include "launcher/device/device_choice.h"
 #include "launcher/mpi/launch_environment.h"
 #include "launcher/mpi/roll_call.h"
@@ -87,6 +88,8 @@ ordered_json document_of(const Situation& s, const std::vector<HostCheck>& check
                            {"can_train", can_train},
                            {"checks", ordered_json::array()},
                            {"devices", ordered_json::array()}};
+  const device::CudaBuild build = {s.versions.libtorch, s.versions.cuda, s.versions.cuda_targets};
+  const bool driver_suits = device::driver_problem(build, s.inventory).empty();
   for (const HostCheck& check : checks) {
     document["checks"].push_back({{"level", name_of(check.level)},
                                   {"name", check.name},
@@ -98,14 +101,22 @@ ordered_json document_of(const Situation& s, const std::vector<HostCheck>& check
                                    {"uuid", device.uuid},
                                    {"pci", device.pci},
                                    {"name", device.name},
+                                   {"capability", device.capability},
+                                   {"runs", device::has_code_for(build, device.capability) && driver_suits},
                                    {"memory_bytes", device.memory.count},
                                    {"free_bytes", device.free.count}});
   }
   document["driver"] = s.inventory.driver;
   document["driver_cuda"] = s.inventory.driver_cuda;
-  document["versions"] = {{"yolodist", s.versions.yolodist}, {"git", s.versions.git},
-                          {"libtorch", s.versions.libtorch}, {"cuda", s.versions.cuda},
-                          {"nccl", s.versions.nccl},         {"mpi", s.mpi}};
+  document["least_driver"] = device::least_driver(build.cuda);
+  document["device_problem"] = s.inventory.problem;
+  document["versions"] = {{"yolodist", s.versions.yolodist},
+                          {"git", s.versions.git},
+                          {"libtorch", s.versions.libtorch},
+                          {"cuda", s.versions.cuda},
+                          {"nccl", s.versions.nccl},
+                          {"mpi", s.mpi},
+                          {"cuda_targets", s.versions.cuda_targets}};
   document["host_memory_bytes"] = s.host.memory.count;
   document["host_memory_available_bytes"] = amount(s.host.memory_available);
   document["cgroup_memory_bytes"] = amount(s.host.cgroup.memory);

@@ -3,11 +3,11 @@
 #include "launcher/commands/host_checks.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "common/base/bytes.h"
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "launcher/device/cuda_support.h"
 #include "launcher/device/device_choice.h"
 
 namespace yolodist::commands {
@@ -30,26 +30,29 @@ std::string space_text(const Space& space) {
   return cat(to_string(space.free), " free of ", to_string(space.total));
 }
 
-int major_of(const std::string& version) {
-  int major = 0;
-  std::from_chars(version.data(), version.data() + version.size(), major);
-  return major;
-}
-
 // What is used where nothing is asked for; bad only where CUDA is asked for and is not there.
 void judge_devices(const Situation& s, std::vector<HostCheck>& checks) {
   const device::DeviceRequest request = device::parse_device(s.device);
   const bool needs_cuda = request.kind == device::DeviceRequest::Kind::cuda;
+  const device::CudaBuild build = {s.versions.libtorch, s.versions.cuda, s.versions.cuda_targets};
   HostCheck check = ok("devices", "");
   try {
     const std::vector<device::CudaDevice> devices = device::devices_to_use(request, s.inventory);
+    if (devices.empty() && s.inventory.has_card && request.kind != device::DeviceRequest::Kind::cpu) {
+      check.level = CheckLevel::warn;
+      check.what_now = s.inventory.what_now;
+    }
     if (devices.empty()) {
       check.text = request.kind == device::DeviceRequest::Kind::cpu ? "the CPU, as asked for"
                                                                     : cat("the CPU: ", s.inventory.problem);
     }
     for (const device::CudaDevice& device : devices) {
       check.text += cat(check.text.empty() ? "" : "; ", device.index, ": ", device.name, ", ",
+                        device.capability.empty() ? "" : cat("compute capability ", device.capability, ", "),
                         to_string(device.memory), ", ", to_string(device.free), " free");
+    }
+    if (device::driver_problem(build, s.inventory).empty()) {  // said of the driver below
+      device::check_runnable(build, devices, s.inventory);
     }
     const auto in_use = std::find_if(devices.begin(), devices.end(), [](const device::CudaDevice& device) {
       return device.free.count > 0 && device.free.count < device.memory.count * 9 / 10;
@@ -65,10 +68,9 @@ void judge_devices(const Situation& s, std::vector<HostCheck>& checks) {
   checks.push_back(check);
 
   if (s.inventory.driver.empty() && s.inventory.driver_cuda == 0) {
-    checks.push_back(
-        {needs_cuda ? CheckLevel::bad : CheckLevel::ok, "driver",
-         s.inventory.problem.empty() ? "it does not say its version" : s.inventory.problem,
-         needs_cuda ? "Install the NVIDIA driver; in a container, start it with --gpus all." : ""});
+    checks.push_back({needs_cuda ? CheckLevel::bad : CheckLevel::ok, "driver",
+                      s.inventory.problem.empty() ? "it does not say its version" : s.inventory.problem,
+                      needs_cuda ? s.inventory.what_now : ""});
     return;
   }
   check =
@@ -76,19 +78,24 @@ void judge_devices(const Situation& s, std::vector<HostCheck>& checks) {
                        s.inventory.driver_cuda > 0 ? cat(", for CUDA up to ", s.inventory.driver_cuda / 1000,
                                                          ".", s.inventory.driver_cuda % 1000 / 10)
                                                    : ""));
-  const int built_major = major_of(s.versions.cuda);
-  if (built_major > 0 && s.inventory.driver_cuda > 0 && s.inventory.driver_cuda / 1000 < built_major) {
-    check.level = needs_cuda ? CheckLevel::bad : CheckLevel::warn;
-    check.what_now = cat("This yolodist is built with CUDA ", s.versions.cuda,
-                         ": install a newer driver, or build it with an older LibTorch.");
+  if (const std::string problem = device::driver_problem(build, s.inventory); !problem.empty()) {
+    // Without --device the GPUs are taken where there are any, and refused like that.
+    const bool is_needed = needs_cuda || (request.kind == device::DeviceRequest::Kind::automatic &&
+                                          !s.inventory.devices.empty());
+    check.level = is_needed ? CheckLevel::bad : CheckLevel::ok;
+    check.text = problem;
+    check.what_now = is_needed ? device::driver_advice(build, s.inventory) : "";
   }
   checks.push_back(check);
 }
 
 void judge_programs(const Situation& s, std::vector<HostCheck>& checks) {
+  const std::string capabilities =
+      device::capabilities_text({s.versions.libtorch, s.versions.cuda, s.versions.cuda_targets});
   checks.push_back(
       ok("versions", cat("yolodist ", s.versions.yolodist, " (", s.versions.git, "), LibTorch ",
-                         s.versions.libtorch, ", CUDA ", s.versions.cuda, ", NCCL ", s.versions.nccl)));
+                         s.versions.libtorch, ", CUDA ", s.versions.cuda, ", NCCL ", s.versions.nccl,
+                         capabilities.empty() ? "" : cat(", GPUs of compute capability ", capabilities))));
   if (s.worker_program.empty()) {
     checks.push_back({CheckLevel::bad, "worker", s.worker_problem,
                       "Build or install yolodist-worker into the same folder as yolodist."});

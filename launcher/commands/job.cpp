@@ -20,6 +20,7 @@
 #include "launcher/commands/placement.h"
 #include "launcher/commands/restart.h"
 #include "launcher/commands/start_mpirun.h"
+#include "launcher/mpi/interfaces.h"
 #include "launcher/supervise/supervisor.h"
 
 namespace yolodist::commands {
@@ -51,6 +52,28 @@ class HiddenDevices {
   std::optional<std::string> saved_;
 };
 
+// What --net-if gives on this host.
+struct Network {
+  device::InterfaceRequest request;
+  std::vector<std::string> interfaces;  // none = MPI and NCCL choose
+};
+
+// For this process, before MPI is started in it.
+void use_network(const Network& network, bool is_leader) {
+  if (network.interfaces.empty()) {
+    return;
+  }
+  std::vector<std::string> replaced = mpi::apply(mpi::rank_interface_variables(network.interfaces));
+  const char* nccl = variable("NCCL_SOCKET_IFNAME");
+  if (nccl != nullptr && nccl != workers::nccl_interfaces(network.interfaces)) {
+    replaced.push_back(cat("NCCL_SOCKET_IFNAME=", nccl));
+  }
+  if (is_leader && !replaced.empty()) {
+    log::info(cat("--net-if ", network.request.text, " takes the place of ", join(replaced, " "),
+                  " in the environment"));
+  }
+}
+
 // Ranks to start by mpirun; 1 = go on alone.
 int ranks_to_start(const Job& job, const DeviceSituation& situation) {
   const std::vector<device::CudaDevice> devices =
@@ -61,6 +84,8 @@ int ranks_to_start(const Job& job, const DeviceSituation& situation) {
     throw UsageError(cat("--ranks ", ranks, ", but there are ", device_count, " devices for them"),
                      "One rank a device; or use --device cpu.");
   }
+  device::check_runnable(cuda_build(), {devices.begin(), devices.begin() + std::min(ranks, device_count)},
+                         situation.inventory);
   if (device_count > 1 && job.device.empty() && job.ranks == 0) {
     log::info(cat("using all ", device_count, " visible GPUs (choose with --device)"));
   }
@@ -94,7 +119,14 @@ void print_stopping(const mpi::LaunchEnvironment& environment,
   }
 }
 
-void print_start(const std::vector<Place>& places) {
+void print_start(std::vector<Place> places, const device::InterfaceRequest& asked) {
+  for (Place& place : places) {  // the way to the others is what was asked for
+    if (std::vector<device::NetworkAddress> chosen = device::addresses_of(asked, place.addresses);
+        !chosen.empty()) {
+      chosen.front().is_default_way = true;
+      place.addresses = std::move(chosen);
+    }
+  }
   const cli::BuildVersions& build = cli::build_versions();
   log::info(cat("yolodist ", build.yolodist, " (git ", build.git, "), ", places.size(),
                 places.size() == 1 ? " rank" : " ranks"));
@@ -127,7 +159,8 @@ protocol::Start agree_on_run(mpi::Session& session, const Job& job) {
 
 supervise::Attempt describe_attempt(mpi::Session& session, const Job& job, const protocol::Start& run,
                                     const std::vector<Place>& places,
-                                    const std::optional<std::string>& cuda_visible_devices) {
+                                    const std::optional<std::string>& cuda_visible_devices,
+                                    const Network& network) {
   const Place& place = places[static_cast<size_t>(session.rank())];
   supervise::Attempt attempt;
   for (const Place& other : places) {
@@ -151,8 +184,9 @@ supervise::Attempt describe_attempt(mpi::Session& session, const Job& job, const
   attempt.worker.prefix = workers::split_command(job.worker_prefix);
   attempt.worker.program = workers::find_worker_program(attempt.worker.prefix);
   attempt.worker.environment = workers::worker_environment(
-      workers::current_environment(), {mpi::is_launch_variable, place.threads, place.device.has_value(),
-                                       place.device ? place.visible_to_worker : cuda_visible_devices});
+      workers::current_environment(),
+      {mpi::is_launch_variable, place.threads, place.device.has_value(),
+       place.device ? place.visible_to_worker : cuda_visible_devices, network.interfaces});
   return attempt;
 }
 
@@ -219,7 +253,8 @@ Agreement agree(mpi::Session& session, const Job& job, const mpi::LaunchEnvironm
 
 int run_as_rank(mpi::Session& session, supervise::SignalQueue& signals, const Job& job,
                 const mpi::LaunchEnvironment& environment, const DeviceSituation& situation,
-                const HiddenDevices& devices, supervise::TimeLimit::Clock::time_point started_at) {
+                const HiddenDevices& devices, const Network& network,
+                supervise::TimeLimit::Clock::time_point started_at) {
   Agreement agreement;
   try {
     agreement = agree(session, job, environment, situation);
@@ -235,7 +270,7 @@ int run_as_rank(mpi::Session& session, supervise::SignalQueue& signals, const Jo
       job.command == "train" ? time_limit_of(job, started_at) : std::nullopt;
   std::optional<supervise::RunWatch> run_watch;
   if (session.rank() == 0) {
-    print_start(agreement.places);
+    print_start(agreement.places, network.request);
     if (job.command == "train") {
       print_stopping(environment, limit, agreement.run);
       run_watch.emplace(run::RunDirectory{agreement.run.run_directory}, agreement.run.run_token,
@@ -246,7 +281,8 @@ int run_as_rank(mpi::Session& session, supervise::SignalQueue& signals, const Jo
   supervise::Outcome outcome;
   supervise::StopRequest stop;
   for (std::optional<protocol::Start> run = agreement.run; run; run = restarts.next(session, outcome)) {
-    supervise::Attempt attempt = describe_attempt(session, job, *run, agreement.places, devices.saved());
+    supervise::Attempt attempt =
+        describe_attempt(session, job, *run, agreement.places, devices.saved(), network);
     attempt.stop = &stop;
     attempt.run_watch = run_watch ? &*run_watch : nullptr;
     attempt.time_limit = run_watch && limit ? &*limit : nullptr;
@@ -266,10 +302,20 @@ int run_job(const Job& job) {
   const auto started_at = supervise::TimeLimit::Clock::now();
   const HiddenDevices devices;
   DeviceSituation situation{device::parse_device(job.device), {}, {}};
+  Network network{device::parse_interfaces(job.net_if), {}};
   const int stop_signal = stop_signal_of(job);
   situation.worker_prefix = workers::split_command(job.worker_prefix);
   const bool names_several = job.ranks > 1 || situation.request.numbers.size() > 1;
   const mpi::LaunchEnvironment environment = mpi::read_launch_environment(variable, names_several);
+  try {
+    network.interfaces = device::interfaces_of(network.request, host_name(),
+                                               device::network_addresses(/*with_loopback=*/true));
+  } catch (const DeviceUnavailable& error) {
+    if (environment.local_rank == 0) {  // known to this host alone, and MPI is not there yet to tell others
+      log::error(error.one_line());
+    }
+    return to_int(error.exit_code());
+  }
   if (situation.request.kind != device::DeviceRequest::Kind::cpu) {
     situation.inventory = device::read_cuda_inventory(devices.saved());
   }
@@ -277,11 +323,12 @@ int run_job(const Job& job) {
     if (const int ranks = ranks_to_start(job, situation); ranks > 1) {
       std::vector<std::string> all_words = {job.command};
       all_words.insert(all_words.end(), job.words.begin(), job.words.end());
-      return run_under_mpirun(ranks, all_words, stop_signal);
+      return run_under_mpirun(ranks, all_words, stop_signal, network.interfaces);
     }
   }
   supervise::SignalQueue signals(stop_signal);
   devices.hide();
+  use_network(network, environment.is_leader());
   mpi::Session session(mpi_start_limit);
   const std::string prefix = cat("rank ", session.rank(), ": ");
   log::configure({.console_level = job.verbose ? log::Level::debug : log::Level::info,
@@ -289,7 +336,7 @@ int run_job(const Job& job) {
                   .console_to_stderr = job.json});
   // What comes here is known to this rank alone: the others can only be told by ending the job.
   try {
-    return run_as_rank(session, signals, job, environment, situation, devices, started_at);
+    return run_as_rank(session, signals, job, environment, situation, devices, network, started_at);
   } catch (const Error& error) {
     log::error(error.one_line());
     session.abort(to_int(error.exit_code()));

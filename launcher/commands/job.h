@@ -18,6 +18,7 @@ struct Job {
   std::string device;  // the options of the same names
   int ranks = 0;
   int threads = 0;
+  std::string net_if;
   std::string worker_prefix;
   bool verbose = false;
   bool json = false;  // standard output is for the result's document
@@ -69,6 +70,7 @@ int run_command(const std::string& command, const std::vector<std::string>& word
                   .device = line.options.device,
                   .ranks = line.options.ranks,
                   .threads = line.options.threads,
+                  .net_if = line.options.net_if,
                   .worker_prefix = line.options.worker_prefix,
                   .verbose = line.options.verbose,
                   .json = json,

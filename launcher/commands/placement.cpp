@@ -13,6 +13,7 @@
 #include "common/base/error.h"
 #include "common/base/host_name.h"
 #include "common/base/text.h"
+#include "launcher/cli/version.h"
 #include "launcher/commands/error_text.h"
 #include "launcher/workers/worker_command.h"
 
@@ -54,6 +55,11 @@ std::string ranks_text(const device::Cores& ranks) {
 
 }  // namespace
 
+device::CudaBuild cuda_build() {
+  const cli::BuildVersions& versions = cli::build_versions();
+  return {versions.libtorch, versions.cuda, versions.cuda_targets};
+}
+
 json place_to_json(const Place& place) {
   json document = {{"rank", place.rank},
                    {"node", place.node},
@@ -62,6 +68,8 @@ json place_to_json(const Place& place) {
                    {"cores", device::cores_text(place.cores)},
                    {"is_widened", place.is_widened},
                    {"no_device", place.no_device},
+                   {"no_device_hint", place.no_device_hint},
+                   {"has_unused_card", place.has_unused_card},
                    {"visible_devices", place.visible_devices},
                    {"online_cores", place.online_cores},
                    {"addresses", json::array()}};
@@ -77,7 +85,8 @@ json place_to_json(const Place& place) {
                           {"uuid", place.device->uuid},
                           {"pci", place.device->pci},
                           {"name", place.device->name},
-                          {"memory", place.device->memory.count}};
+                          {"memory", place.device->memory.count},
+                          {"capability", place.device->capability}};
   }
   return document;
 }
@@ -91,6 +100,8 @@ Place place_from_json(const json& document) {
   place.cores = device::cores_from_text(document.at("cores").get<std::string>());
   place.is_widened = document.at("is_widened").get<bool>();
   place.no_device = document.at("no_device").get<std::string>();
+  place.no_device_hint = document.at("no_device_hint").get<std::string>();
+  place.has_unused_card = document.at("has_unused_card").get<bool>();
   place.visible_devices = document.at("visible_devices").get<int>();
   place.online_cores = document.at("online_cores").get<int>();
   for (const json& address : document.at("addresses")) {
@@ -102,10 +113,13 @@ Place place_from_json(const json& document) {
   }
   if (document.contains("device")) {
     const json& device = document.at("device");
-    place.device =
-        device::CudaDevice{device.at("index").get<int>(), device.at("uuid").get<std::string>(),
-                           device.at("pci").get<std::string>(), device.at("name").get<std::string>(),
-                           Bytes{device.at("memory").get<int64_t>()}};
+    place.device = device::CudaDevice{device.at("index").get<int>(),
+                                      device.at("uuid").get<std::string>(),
+                                      device.at("pci").get<std::string>(),
+                                      device.at("name").get<std::string>(),
+                                      Bytes{device.at("memory").get<int64_t>()},
+                                      Bytes{},
+                                      device.at("capability").get<std::string>()};
   }
   return place;
 }
@@ -125,9 +139,13 @@ Place own_place(const mpi::Session& session, const DeviceSituation& situation, c
   place.visible_devices = static_cast<int>(situation.inventory.devices.size());
   if (devices.empty()) {
     place.no_device = situation.inventory.problem;
+    place.no_device_hint = situation.inventory.what_now;
+    place.has_unused_card =
+        situation.request.kind != device::DeviceRequest::Kind::cpu && situation.inventory.has_card;
     return place;
   }
   place.device = device::device_of_rank(devices, session.local_rank(), session.local_size());
+  device::check_runnable(cuda_build(), {*place.device}, situation.inventory);
   place.visible_to_worker = device::visible_to_worker(situation.inventory, *place.device);
   return place;
 }
@@ -270,9 +288,10 @@ std::string table_text(const std::vector<std::vector<std::string>>& rows) {
 
 std::vector<PlaceNote> place_notes(const std::vector<Place>& places) {
   std::vector<PlaceNote> notes;
-  std::map<int, int> ranks_of;                     // node
-  std::map<std::string, device::Cores> slices_of;  // card: ranks
-  device::Cores bound, alone;                      // ranks
+  std::map<int, int> ranks_of;                                          // node
+  std::map<std::string, device::Cores> slices_of;                       // card: ranks
+  std::map<std::pair<std::string, std::string>, device::Cores> unused;  // why and what now: ranks
+  device::Cores bound, alone;                                           // ranks
   bool is_widened = false;
   for (const Place& place : places) {
     ++ranks_of[place.node];
@@ -283,6 +302,9 @@ std::vector<PlaceNote> place_notes(const std::vector<Place>& places) {
     // Where the host has no more to give, nothing is to be said.
     if (place.cores.size() == 1 && place.online_cores >= 2 * ranks) {
       bound.push_back(place.rank);
+    }
+    if (place.has_unused_card) {
+      unused[{place.no_device, place.no_device_hint}].push_back(place.rank);
     }
     if (place.device && device::is_slice(*place.device)) {
       slices_of[cat(place.node, " ", place.device->pci)].push_back(place.rank);
@@ -312,6 +334,13 @@ std::vector<PlaceNote> place_notes(const std::vector<Place>& places) {
              " one GPU each: the GPUs of a host then cannot reach each other's memory directly, "
              "and gradients take slower ways"),
          "SLURM: --gpus-per-node instead of --gpus-per-task, or srun --gpu-bind=none"});
+  }
+  for (const auto& [reason, ranks] : unused) {
+    notes.push_back(
+        {true,
+         cat(ranks.size() == 1 ? "rank " : "ranks ", ranks_text(ranks), ranks.size() == 1 ? " is" : " are",
+             " on the CPU, though there is a GPU: ", reason.first),
+         reason.second});
   }
   for (const auto& [card, ranks] : slices_of) {
     if (ranks.size() > 1) {

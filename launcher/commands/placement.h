@@ -9,6 +9,7 @@
 
 #include "common/config/train_options.h"
 #include "launcher/device/cuda_inventory.h"
+#include "launcher/device/cuda_support.h"
 #include "launcher/device/device_choice.h"
 #include "launcher/device/host.h"
 #include "launcher/device/network.h"
@@ -24,7 +25,8 @@ struct Place {
   device::Cores cores;
   bool is_widened = false;                       // the mask was wider than mpirun had left it
   std::optional<device::CudaDevice> device;      // nothing = CPU
-  std::string no_device;                         // why there is none, where none was to be had
+  std::string no_device, no_device_hint;         // why there is none, where none was to be had; what now
+  bool has_unused_card = false;                  // nobody asked for the CPU
   int visible_devices = 0;                       // that this rank could choose from
   std::optional<std::string> visible_to_worker;  // CUDA_VISIBLE_DEVICES of a worker on `device`
   int online_cores = 0;                          // of the host
@@ -33,6 +35,9 @@ struct Place {
 };
 nlohmann::json place_to_json(const Place& place);
 Place place_from_json(const nlohmann::json& document);
+
+// What this yolodist was built with.
+device::CudaBuild cuda_build();
 
 // What --device and the machine give, before MPI is there.
 struct DeviceSituation {
@@ -47,7 +52,8 @@ struct DeviceSituation {
 std::vector<Place> agree_on_places(mpi::Session& session, const DeviceSituation& situation,
                                    const mpi::GetVariable& get, int wanted_threads);
 
-// This rank's own, but for the threads; widens its mask. Throws DeviceUnavailable.
+// This rank's own, but for the threads; widens its mask. Throws DeviceUnavailable, also for a card or a
+// driver that this build does not run on.
 Place own_place(const mpi::Session& session, const DeviceSituation& situation, const mpi::GetVariable& get);
 
 // The table that rank 0 prints at the start. With several hosts it has the way to the others: interface and

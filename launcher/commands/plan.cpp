@@ -18,6 +18,8 @@
 #include "common/plan/report.h"
 #include "launcher/cli/plan_command_line.h"
 #include "launcher/commands/job.h"
+#include "launcher/commands/placement.h"
+#include "launcher/device/cuda_support.h"
 #include "launcher/device/device_choice.h"
 
 namespace yolodist::commands {
@@ -44,26 +46,25 @@ std::vector<fs::path> model_files(const std::vector<std::string>& names) {
   return files;
 }
 
-Precision precision_of(const std::string& text) {
-  return text == "fp64"   ? Precision::fp64
-         : text == "fp16" ? Precision::fp16
-         : text == "bf16" ? Precision::bf16
-                          : Precision::fp32;
+// "auto" as a training takes it on such a device.
+Precision precision_of(const std::string& text, bool is_cuda) {
+  return text == "fp64"                                  ? Precision::fp64
+         : text == "fp16" || (text == "auto" && is_cuda) ? Precision::fp16
+         : text == "bf16"                                ? Precision::bf16
+                                                         : Precision::fp32;
 }
 
 void check_precision(const std::string& text, bool is_cuda) {
   if (is_cuda && text == "fp64") {
     throw UsageError("--precision fp64 is for the CPU", "Plan fp32, fp16 or bf16 for cards.");
   }
-  if (!is_cuda && text == "fp16") {
-    throw UsageError("--precision fp16 is for cards", "Plan fp32, bf16 or fp64 for the CPU.");
-  }
 }
 
 std::vector<plan::Device> devices_of_cards(const cli::PlanOptions& o, const plan::CardCatalogue& catalogue) {
   std::vector<plan::Device> devices;
   for (const std::string& name : o.cards) {
-    devices.push_back(plan::device_of_card(plan::find_card(catalogue, name), precision_of(o.precision)));
+    devices.push_back(
+        plan::device_of_card(plan::find_card(catalogue, name), precision_of(o.precision, /*is_cuda=*/true)));
   }
   const auto ranks = static_cast<size_t>(std::max(o.ranks, 1));
   while (devices.size() < ranks) {
@@ -72,16 +73,20 @@ std::vector<plan::Device> devices_of_cards(const cli::PlanOptions& o, const plan
   return devices;
 }
 
+std::vector<device::CudaDevice> found_devices(const cli::PlanOptions& o) {
+  const device::DeviceRequest request = device::parse_device(o.device);
+  if (request.kind == device::DeviceRequest::Kind::cpu) {
+    return {};
+  }
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  return device::devices_to_use(
+      request,
+      device::read_cuda_inventory(visible == nullptr ? std::nullopt : std::optional<std::string>(visible)));
+}
+
 std::vector<plan::Device> devices_of_machine(const cli::PlanOptions& o,
                                              const plan::CardCatalogue& catalogue) {
-  const device::DeviceRequest request = device::parse_device(o.device);
-  std::vector<device::CudaDevice> found;
-  if (request.kind != device::DeviceRequest::Kind::cpu) {
-    const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-    found = device::devices_to_use(
-        request,
-        device::read_cuda_inventory(visible == nullptr ? std::nullopt : std::optional<std::string>(visible)));
-  }
+  std::vector<device::CudaDevice> found = found_devices(o);
   std::vector<plan::Device> devices;
   if (found.empty()) {
     plan::Device cpu;
@@ -95,7 +100,7 @@ std::vector<plan::Device> devices_of_machine(const cli::PlanOptions& o,
   }
   found.resize(o.ranks > 0 ? static_cast<size_t>(o.ranks) : found.size());
   for (const device::CudaDevice& device : found) {
-    devices.push_back(planned_device(catalogue, device, precision_of(o.precision)));
+    devices.push_back(planned_device(catalogue, device, precision_of(o.precision, /*is_cuda=*/true)));
   }
   return devices;
 }
@@ -105,7 +110,7 @@ plan::Request request_of(const cli::PlanOptions& o, const model_spec::ModelSpec&
   plan::Request request;
   request.spec = &spec;
   plan::Workload& w = request.workload;
-  w.precision = precision_of(o.precision);
+  w.precision = precision_of(o.precision, devices.front().kind == DeviceKind::cuda);
   w.imgsz_px = plan::side_on_stride(spec, side_px);
   w.height_px = w.width_px = plan::largest_training_side(spec, w.imgsz_px, o.multi_scale);
   w.validation_height_px = w.validation_width_px = plan::largest_validation_side(spec, w.imgsz_px);
@@ -120,6 +125,63 @@ plan::Request request_of(const cli::PlanOptions& o, const model_spec::ModelSpec&
   request.may_lower_bn_group = o.allow_recipe_change;
   request.devices = devices;
   return request;
+}
+
+// What is planned for, and whether this build runs on it: a plan says what would fit, wherever it is made.
+struct CardType {
+  std::string name, capability;
+  std::string problem, what_now;  // "" = it runs
+};
+
+std::vector<CardType> card_types(const cli::PlanOptions& o, const plan::CardCatalogue& catalogue) {
+  const device::CudaBuild build = cuda_build();
+  std::vector<CardType> types;
+  const auto add = [&](const std::string& name, const std::string& capability) {
+    if (std::none_of(types.begin(), types.end(), [&](const CardType& type) { return type.name == name; })) {
+      CardType type = {name, capability, device::card_problem(build, name, capability), ""};
+      type.what_now = type.problem.empty() ? "" : device::other_build(build, {capability}, {});
+      types.push_back(std::move(type));
+    }
+  };
+  for (const std::string& name : o.cards) {
+    const plan::Card& card = plan::find_card(catalogue, name);
+    add(card.name, card.capability);
+  }
+  if (o.cards.empty()) {
+    for (const device::CudaDevice& device : found_devices(o)) {
+      add(device.name, device.capability);
+    }
+  }
+  return types;
+}
+
+// A line each, of those that this build does not run on.
+std::string build_notes(const std::vector<CardType>& types) {
+  std::string text;
+  for (const CardType& type : types) {
+    if (!type.problem.empty()) {
+      text += cat("Not with this yolodist: ", type.problem,
+                  type.what_now.empty() ? "" : cat("; for it, ", type.what_now), ".\n");
+    }
+  }
+  return text;
+}
+
+nlohmann::ordered_json build_document(const std::vector<CardType>& types) {
+  const device::CudaBuild build = cuda_build();
+  nlohmann::ordered_json document = {{"libtorch", build.libtorch},
+                                     {"cuda", build.cuda},
+                                     {"capabilities", device::capabilities_text(build)},
+                                     {"least_driver", device::least_driver(build.cuda)},
+                                     {"cards", nlohmann::ordered_json::array()}};
+  for (const CardType& type : types) {
+    document["cards"].push_back({{"card", type.name},
+                                 {"capability", type.capability},
+                                 {"runs", type.problem.empty()},
+                                 {"problem", type.problem},
+                                 {"what_now", type.what_now}});
+  }
+  return document;
 }
 
 int most_plain(plan::Request request) {
@@ -161,9 +223,6 @@ int plan(const std::vector<std::string>& words) {
   const bool is_cuda = devices.front().kind == DeviceKind::cuda;
   check_precision(o.precision, is_cuda);
   plan::set_budgets(devices, o.device_memory_bytes, o.memory_reserve);
-  if (is_cuda && o.precision == "auto") {
-    log::info("--precision auto: fp32, as this version trains (--precision fp16 plans for mixed precision)");
-  }
   const std::vector<fs::path> files = model_files(o.models);
   const bool is_single = files.size() * o.sides_px.size() == 1;
   std::vector<model_spec::ModelSpec> specs;
@@ -180,15 +239,19 @@ int plan(const std::vector<std::string>& words) {
       cases.push_back(std::move(one));
     }
   }
+  const std::vector<CardType> types = is_cuda ? card_types(o, catalogue) : std::vector<CardType>();
   if (o.json) {
     std::vector<nlohmann::ordered_json> documents;
     for (const plan::Case& one : cases) {
       documents.push_back(plan::plan_json(one.request, one.plan));
     }
-    print((is_single ? documents.front() : plan::plans_json(std::move(documents))).dump(2) + "\n");
+    nlohmann::ordered_json document = is_single ? documents.front() : plan::plans_json(std::move(documents));
+    document["build"] = build_document(types);
+    print(document.dump(2) + "\n");
   } else {
-    print(is_single ? plan::plan_text(cases.front().request, cases.front().plan, o.verbose)
-                    : plan::cases_text(cases));
+    print((is_single ? plan::plan_text(cases.front().request, cases.front().plan, o.verbose)
+                     : plan::cases_text(cases)) +
+          build_notes(types));
   }
   const bool fits =
       std::any_of(cases.begin(), cases.end(), [](const plan::Case& one) { return one.plan.fits; });

@@ -209,6 +209,7 @@ config::TrainOptions resolve_resumed(const config::TrainOptions& stored, const c
   base.stop_signal = line.options.stop_signal;
   base.max_steps = line.options.max_steps;
   base.max_iterations = line.options.max_iterations;
+  base.net_if = line.options.net_if;
   base.worker_prefix = line.options.worker_prefix;
   base.device_memory = line.options.device_memory;
   base.ignore_plan = line.options.ignore_plan;

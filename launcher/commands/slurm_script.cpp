@@ -115,6 +115,13 @@ std::string printed_by(const cli::SlurmJob& job) {
   return words_text(words);
 }
 
+// mpirun's connections between the nodes are there before train can choose.
+std::string mpirun_interfaces(const std::string& net_if) {
+  const std::string value = cli::shell_word(net_if.empty() ? "ib0" : net_if);
+  return cat(net_if.empty() ? "# " : "", "export OMPI_MCA_oob_tcp_if_include=", value,
+             " PRTE_MCA_prte_if_include=", value, "   # of Open MPI 4, of Open MPI 5\n");
+}
+
 std::string counted(int n, const char* thing) {
   return cat(n, " ", thing, n == 1 ? "" : "s");
 }
@@ -136,8 +143,9 @@ std::string slurm_script(const cli::SlurmJob& job) {
       "#SBATCH --requeue\n#SBATCH --open-mode=append\n#SBATCH --output=%x-%j.log\n\n",
       "# ---- for you to edit; LAUNCH, YOLODIST and MAX_REQUEUES may also come from sbatch's environment\n",
       "# module load openmpi                 # the MPI that yolodist was built with\n",
-      "# export OMPI_MCA_btl_tcp_if_include=ib0 NCCL_SOCKET_IFNAME=ib0   # nodes with several networks\n",
-      "YOLODIST=${YOLODIST:-", cli::shell_word(job.program), "}\nLAUNCH=${LAUNCH:-", job.launch,
+      "# Nodes with several networks: --net-if ib0 among OPTIONS, for MPI and NCCL; and for mpirun itself\n",
+      mpirun_interfaces(job.net_if), "YOLODIST=${YOLODIST:-", cli::shell_word(job.program),
+      "}\nLAUNCH=${LAUNCH:-", job.launch,
       "}                  # srun (`srun --mpi=list` has pmix) or mpirun\n",
       "MAX_REQUEUES=${MAX_REQUEUES:-20}\n", "OPTIONS=(", words_text(job.train_words),
       ")                               # of train; those after SCRIPT come on top\n", "# ----\n", body);

@@ -17,6 +17,7 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "launcher/cli/options.h"
+#include "launcher/mpi/interfaces.h"
 #include "launcher/mpi/launch_environment.h"
 #include "launcher/supervise/signals.h"
 #include "launcher/workers/worker_command.h"
@@ -67,7 +68,8 @@ int exit_code_of(int status) {
 
 }  // namespace
 
-int run_under_mpirun(int ranks, const std::vector<std::string>& words, int stop_signal) {
+int run_under_mpirun(int ranks, const std::vector<std::string>& words, int stop_signal,
+                     const std::vector<std::string>& interfaces) {
   std::vector<std::string> command = mpi::mpirun_words(ranks);
   const std::string mpirun = find_mpirun(command.front());
   command.push_back(std::filesystem::read_symlink("/proc/self/exe").string());
@@ -75,6 +77,10 @@ int run_under_mpirun(int ranks, const std::vector<std::string>& words, int stop_
   for (const std::string& variable : mpi::mpirun_variables()) {
     const size_t equals = variable.find('=');
     setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), /*overwrite=*/0);
+  }
+  const std::vector<std::string> replaced = mpi::apply(mpi::starter_interface_variables(interfaces));
+  if (!replaced.empty()) {
+    log::info(cat("--net-if takes the place of ", join(replaced, " "), " in mpirun's environment"));
   }
   setenv("YOLODIST_OWN_MPIRUN", "1", /*overwrite=*/1);  // the ranks need not warn of its ways with signals
   std::vector<std::string> shown = command;

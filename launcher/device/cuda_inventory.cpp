@@ -9,6 +9,7 @@
 #include <charconv>
 
 #include "common/base/text.h"
+#include "launcher/device/driver_state.h"
 
 namespace yolodist::device {
 namespace {
@@ -23,14 +24,15 @@ struct NvmlPciInfo {
   unsigned int domain, bus, device, pci_device_id, pci_subsystem_id;
   char bus_id[32];
 };
-constexpr int nvml_success = 0;
+constexpr int nvml_success = 0, nvml_library_not_found = 12;
 constexpr unsigned int text_bytes = 96;
 
 class Nvml {
  public:
-  explicit Nvml(const std::string& library) : library_(dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+  Nvml(const std::string& library, const DriverFiles& files)
+      : library_(dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL)) {
     if (library_ == nullptr) {
-      problem_ = cat("no NVIDIA driver (", library, " not found)");
+      problem_ = library_is_missing(library, files);
       return;
     }
     const bool complete = load(init_, "nvmlInit_v2") && load(shutdown_, "nvmlShutdown") &&
@@ -40,7 +42,7 @@ class Nvml {
                           load(pci_, "nvmlDeviceGetPciInfo_v3") && load(name_, "nvmlDeviceGetName") &&
                           load(memory_, "nvmlDeviceGetMemoryInfo");
     if (!complete) {
-      problem_ = cat(library, " is too old: ", missing_, " is missing");
+      problem_ = {cat(library, " is too old: ", missing_, " is missing"), "Install a newer NVIDIA driver."};
       return;
     }
     load(parent_of_slice_, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle");  // drivers from 450 on
@@ -50,8 +52,14 @@ class Nvml {
     load(slice_by_index_, "nvmlDeviceGetMigDeviceHandleByIndex");
     load(driver_version_, "nvmlSystemGetDriverVersion");
     load(cuda_version_, "nvmlSystemGetCudaDriverVersion_v2");
+    load(capability_, "nvmlDeviceGetCudaComputeCapability");
+    load(library_version_, "nvmlSystemGetNVMLVersion");
     if (const int result = init_(); result != nvml_success) {
-      problem_ = cat("the NVIDIA driver does not answer (", error_text_(result), ")");
+      std::array<char, text_bytes> version{};
+      if (library_version_ != nullptr) {
+        library_version_(version.data(), text_bytes);  // answers without a driver, too
+      }
+      problem_ = driver_does_not_answer(result, error_text_(result), version.data(), files);
       return;
     }
     is_open_ = true;
@@ -67,7 +75,7 @@ class Nvml {
   Nvml(const Nvml&) = delete;
   Nvml& operator=(const Nvml&) = delete;
 
-  const std::string& problem() const { return problem_; }
+  const DriverProblem& problem() const { return problem_; }
 
   std::string driver() const {
     std::array<char, text_bytes> text{};
@@ -79,8 +87,14 @@ class Nvml {
     int version = 0;
     return cuda_version_ != nullptr && cuda_version_(&version) == nvml_success ? version : 0;
   }
+  // NVML asks libcuda.so.1 for the version.
+  bool has_cuda_library() const {
+    int version = 0;
+    return cuda_version_ == nullptr || cuda_version_(&version) != nvml_library_not_found;
+  }
 
-  std::vector<CudaDevice> all() const {
+  // `refused` counts the cards that cannot be opened.
+  std::vector<CudaDevice> all(int& refused) const {
     std::vector<CudaDevice> devices;
     unsigned int count = 0;
     count_(&count);
@@ -88,6 +102,7 @@ class Nvml {
       NvmlDevice handle = nullptr;
       // A card that is lost or that the container may not see is left out, as CUDA does.
       if (by_index_(i, &handle) != nvml_success) {
+        ++refused;
         continue;
       }
       if (!is_cut(handle)) {
@@ -163,11 +178,16 @@ class Nvml {
       device.memory = {static_cast<int64_t>(memory.total)};
       device.free = {static_cast<int64_t>(memory.free)};
     }
+    int major = 0, minor = 0;
+    if (capability_ != nullptr && capability_(card, &major, &minor) == nvml_success) {
+      device.capability = cat(major, ".", minor);
+    }
     return device;
   }
 
   void* library_ = nullptr;
-  std::string problem_, missing_;
+  DriverProblem problem_;
+  std::string missing_;
   bool is_open_ = false;
   int (*init_)() = nullptr;
   int (*shutdown_)() = nullptr;
@@ -186,6 +206,8 @@ class Nvml {
   int (*slice_by_index_)(NvmlDevice, unsigned int, NvmlDevice*) = nullptr;
   int (*driver_version_)(char*, unsigned int) = nullptr;
   int (*cuda_version_)(int*) = nullptr;
+  int (*capability_)(NvmlDevice, int*, int*) = nullptr;
+  int (*library_version_)(char*, unsigned int) = nullptr;
 };
 
 // The only device of which `is_meant` is true.
@@ -233,24 +255,38 @@ std::vector<CudaDevice> those_visible(const Nvml& nvml, const std::vector<CudaDe
 
 }  // namespace
 
-CudaInventory read_cuda_inventory(const std::optional<std::string>& visible, const std::string& library) {
-  const Nvml nvml(library);
-  if (!nvml.problem().empty()) {
-    return {{}, nvml.problem()};
-  }
-  const std::vector<CudaDevice> all = nvml.all();
+CudaInventory read_cuda_inventory(const std::optional<std::string>& visible, const std::string& library,
+                                  const std::filesystem::path& root) {
+  const DriverFiles files = read_driver_files(root);
   CudaInventory inventory;
+  inventory.has_card = files.has_card || files.has_module;
+  const auto fail = [&](const DriverProblem& problem) {
+    inventory.problem = problem.what;
+    inventory.what_now = problem.what_now;
+    return inventory;
+  };
+  const Nvml nvml(library, files);
+  if (!nvml.problem().what.empty()) {
+    return fail(nvml.problem());
+  }
+  int refused = 0;
+  const std::vector<CudaDevice> all = nvml.all(refused);
   inventory.driver = nvml.driver();
   inventory.driver_cuda = nvml.driver_cuda();
   inventory.visible = visible;
   if (all.empty()) {
-    inventory.problem = "the NVIDIA driver knows no device here";
-    return inventory;
+    return fail(no_card_is_shown(refused, files));
+  }
+  inventory.has_card = true;
+  if (!nvml.has_cuda_library()) {
+    return fail(cuda_library_is_missing(inventory.driver, files));
   }
   inventory.devices = visible ? those_visible(nvml, all, *visible) : all;
   if (inventory.devices.empty()) {
     inventory.problem =
         cat("CUDA_VISIBLE_DEVICES='", *visible, "' leaves none of the ", all.size(), " devices");
+    inventory.what_now = "Unset CUDA_VISIBLE_DEVICES, or let it name devices of nvidia-smi -L.";
+    inventory.has_card = false;  // they are hidden on purpose
   }
   return inventory;
 }

@@ -64,8 +64,9 @@ std::vector<CudaDevice> devices_to_use(const DeviceRequest& request, const CudaI
     return inventory.devices;
   }
   if (inventory.devices.empty()) {
-    throw DeviceUnavailable(cat("--device asks for CUDA, but there is no device: ", inventory.problem),
-                            "Install the NVIDIA driver (nvidia-smi must work), or use --device cpu.");
+    throw DeviceUnavailable(
+        cat("--device asks for CUDA, but there is no device: ", inventory.problem),
+        cat(inventory.what_now, inventory.what_now.empty() ? "" : " ", "--device cpu does without."));
   }
   if (request.numbers.empty()) {
     return inventory.devices;

@@ -10,10 +10,13 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <charconv>
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <optional>
 
+#include "common/base/error.h"
 #include "common/base/text.h"
 
 namespace yolodist::device {
@@ -28,15 +31,56 @@ std::vector<unsigned char> bytes_of(const std::string& address) {
              : std::vector<unsigned char>();
 }
 
+// Whether two addresses of one family begin with the same bits.
+bool share_prefix(const std::vector<unsigned char>& a, const std::vector<unsigned char>& b, int bits) {
+  const auto whole = static_cast<size_t>(bits / 8);
+  const int rest = bits % 8;
+  return !a.empty() && a.size() == b.size() &&
+         std::equal(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(whole), b.begin()) &&
+         (rest == 0 || a[whole] >> (8 - rest) == b[whole] >> (8 - rest));
+}
+
 bool are_neighbours(const NetworkAddress& own, const NetworkAddress& other) {
   const std::vector<unsigned char> a = bytes_of(own.address), b = bytes_of(other.address);
-  if (a.empty() || a.size() != b.size() || a == b) {
-    return false;
+  return a != b && share_prefix(a, b, own.prefix_bits);
+}
+
+struct Network {
+  std::vector<unsigned char> address;
+  int prefix_bits = 0;
+};
+
+// Nothing where `item` is no network in CIDR's form.
+std::optional<Network> network_of(const std::string& item) {
+  const size_t slash = item.find('/');
+  if (slash == std::string::npos) {
+    return std::nullopt;
   }
-  const auto whole = static_cast<size_t>(own.prefix_bits / 8);
-  const int rest = own.prefix_bits % 8;
-  return std::equal(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(whole), b.begin()) &&
-         (rest == 0 || a[whole] >> (8 - rest) == b[whole] >> (8 - rest));
+  Network network{bytes_of(item.substr(0, slash)), 0};
+  const char* begin = item.data() + slash + 1;
+  const char* end = item.data() + item.size();
+  const auto [rest, error] = std::from_chars(begin, end, network.prefix_bits);
+  const bool is_number = begin != end && error == std::errc() && rest == end;
+  const int most_bits = static_cast<int>(network.address.size()) * 8;
+  if (!is_number || network.address.empty() || network.prefix_bits < 0 || network.prefix_bits > most_bits) {
+    return std::nullopt;
+  }
+  return network;
+}
+
+void require_item(const std::string& item) {
+  constexpr const char* hint = "For example --net-if ib0, or --net-if 10.0.0.0/24.";
+  if (network_of(item)) {
+    return;
+  }
+  if (!bytes_of(item).empty()) {
+    throw UsageError(cat("--net-if: '", item, "' is the address of one host"),
+                     "Say in how many bits all hosts agree: 10.0.0.0/24.");
+  }
+  // What NCCL and MPI would take for a sign of their own is none of ours.
+  if (item.empty() || item.size() >= IFNAMSIZ || item.find_first_of("/^= \t") != std::string::npos) {
+    throw UsageError(cat("--net-if: '", item, "' is neither a network interface nor a network"), hint);
+  }
 }
 
 const void* address_bytes(const sockaddr* address) {
@@ -58,8 +102,9 @@ int prefix_bits(const sockaddr* mask) {
   return bits;
 }
 
-bool is_of_use(const ifaddrs& entry) {
-  if (entry.ifa_addr == nullptr || (entry.ifa_flags & IFF_UP) == 0 || (entry.ifa_flags & IFF_LOOPBACK) != 0) {
+bool is_of_use(const ifaddrs& entry, bool with_loopback) {
+  if (entry.ifa_addr == nullptr || (entry.ifa_flags & IFF_UP) == 0 ||
+      ((entry.ifa_flags & IFF_LOOPBACK) != 0 && !with_loopback)) {
     return false;
   }
   if (entry.ifa_addr->sa_family == AF_INET6) {
@@ -82,7 +127,7 @@ std::string default_interface(std::string_view routes) {
   return "";
 }
 
-std::vector<NetworkAddress> network_addresses() {
+std::vector<NetworkAddress> network_addresses(bool with_loopback) {
   ifaddrs* list = nullptr;
   if (getifaddrs(&list) != 0) {
     return {};
@@ -94,8 +139,9 @@ std::vector<NetworkAddress> network_addresses() {
   std::vector<NetworkAddress> addresses;
   for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
     std::array<char, INET6_ADDRSTRLEN> text{};
-    if (is_of_use(*entry) && inet_ntop(entry->ifa_addr->sa_family, address_bytes(entry->ifa_addr),
-                                       text.data(), text.size()) != nullptr) {
+    if (is_of_use(*entry, with_loopback) &&
+        inet_ntop(entry->ifa_addr->sa_family, address_bytes(entry->ifa_addr), text.data(), text.size()) !=
+            nullptr) {
       addresses.push_back(
           {entry->ifa_name, text.data(), prefix_bits(entry->ifa_netmask), entry->ifa_name == first_choice});
     }
@@ -117,6 +163,54 @@ const NetworkAddress* way_to(const std::vector<NetworkAddress>& own,
   const auto routed = std::find_if(own.begin(), own.end(),
                                    [](const NetworkAddress& address) { return address.is_default_way; });
   return routed == own.end() ? nullptr : &*routed;
+}
+
+InterfaceRequest parse_interfaces(const std::string& text) {
+  InterfaceRequest request{text, {}};
+  if (!text.empty()) {
+    for (const std::string& item : split(text, ',')) {
+      request.items.push_back(trimmed(item));
+      require_item(request.items.back());
+    }
+  }
+  return request;
+}
+
+std::vector<NetworkAddress> addresses_of(const InterfaceRequest& request,
+                                         const std::vector<NetworkAddress>& addresses) {
+  std::vector<NetworkAddress> chosen;
+  for (const NetworkAddress& address : addresses) {
+    const bool is_asked = std::any_of(request.items.begin(), request.items.end(), [&](const auto& item) {
+      const std::optional<Network> network = network_of(item);
+      return network ? share_prefix(network->address, bytes_of(address.address), network->prefix_bits)
+                     : item == address.interface;
+    });
+    if (is_asked) {
+      chosen.push_back(address);
+    }
+  }
+  return chosen;
+}
+
+std::vector<std::string> interfaces_of(const InterfaceRequest& request, const std::string& host,
+                                       const std::vector<NetworkAddress>& addresses) {
+  std::vector<std::string> names;
+  for (const NetworkAddress& address : addresses_of(request, addresses)) {
+    if (std::find(names.begin(), names.end(), address.interface) == names.end()) {
+      names.push_back(address.interface);
+    }
+  }
+  if (!request.items.empty() && names.empty()) {
+    std::vector<std::string> there;
+    for (const NetworkAddress& address : addresses) {
+      there.push_back(cat(address.interface, " ", address.address, "/", address.prefix_bits));
+    }
+    throw DeviceUnavailable(
+        cat("--net-if ", request.text, ": host ", host, " has no such network interface that is up; it has ",
+            there.empty() ? "none" : join(there, ", ")),
+        "Name one that every host has, or the network in which all have an address.");
+  }
+  return names;
 }
 
 }  // namespace yolodist::device

@@ -86,17 +86,19 @@ LaunchEnvironment read_launch_environment(const GetVariable& get, bool will_star
     if (!library.is_open_mpi() && size > 1) {
       refuse_starter(library, cat("OMPI_COMM_WORLD_SIZE=", size));
     }
-    return {StartedBy::mpirun, number(get("OMPI_COMM_WORLD_RANK"), 0), size};
+    return {StartedBy::mpirun, number(get("OMPI_COMM_WORLD_RANK"), 0), size,
+            number(get("OMPI_COMM_WORLD_LOCAL_RANK"), 0)};
   }
   const char* name_space = get("PMIX_NAMESPACE");
   if (name_space != nullptr && std::string_view(name_space).starts_with("slurm.pmix")) {
-    return {StartedBy::srun, number(get("PMIX_RANK"), 0), number(get("SLURM_STEP_NUM_TASKS"), 1)};
+    return {StartedBy::srun, number(get("PMIX_RANK"), 0), number(get("SLURM_STEP_NUM_TASKS"), 1),
+            number(get("SLURM_LOCALID"), 0)};
   }
   const bool in_step = get("SLURM_STEP_ID") != nullptr;
   if (get("PMI_RANK") != nullptr && !library.is_open_mpi()) {
     // MPICH's mpiexec, or srun --mpi=pmi2.
     return {in_step ? StartedBy::srun : StartedBy::mpirun, number(get("PMI_RANK"), 0),
-            number(get("PMI_SIZE"), 1)};
+            number(get("PMI_SIZE"), 1), number(get(in_step ? "SLURM_LOCALID" : "MPI_LOCALRANKID"), 0)};
   }
   if (in_step) {
     if (const int tasks = number(get("SLURM_STEP_NUM_TASKS"), 1); tasks > 1) {

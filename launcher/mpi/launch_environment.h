@@ -16,6 +16,7 @@ struct LaunchEnvironment {
   StartedBy by = StartedBy::nobody;
   int rank = 0;           // good enough to decide who prints; MPI has the last word
   int expected_size = 1;  // what the starter says; MPI must agree
+  int local_rank = 0;     // on this host; as good as rank is
   bool is_leader() const { return rank == 0; }
 };
 

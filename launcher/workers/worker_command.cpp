@@ -103,17 +103,26 @@ std::vector<std::string> split_command(std::string_view text) {
   return words;
 }
 
+std::string nccl_interfaces(const std::vector<std::string>& interfaces) {
+  return cat("=", join(interfaces, ","));  // without the sign these would be beginnings of names
+}
+
 std::vector<std::string> worker_environment(const std::vector<std::string>& current,
                                             const WorkerEnvironment& wanted) {
   std::vector<std::string> environment;
   for (const std::string& variable : current) {
     const std::string_view name = name_of(variable);
-    if (!wanted.is_dropped(name) && name != "CUDA_VISIBLE_DEVICES") {
+    const bool is_replaced =
+        name == "CUDA_VISIBLE_DEVICES" || (name == "NCCL_SOCKET_IFNAME" && !wanted.interfaces.empty());
+    if (!wanted.is_dropped(name) && !is_replaced) {
       environment.push_back(variable);
     }
   }
   if (wanted.cuda_visible_devices) {
     environment.push_back(cat("CUDA_VISIBLE_DEVICES=", *wanted.cuda_visible_devices));
+  }
+  if (!wanted.interfaces.empty()) {
+    environment.push_back(cat("NCCL_SOCKET_IFNAME=", nccl_interfaces(wanted.interfaces)));
   }
   if (wanted.on_cuda) {
     // NVML and CUDA then number cards alike, so that numbers in CUDA_VISIBLE_DEVICES mean the same to both.

@@ -36,7 +36,11 @@ struct WorkerEnvironment {
   int threads = 1;
   bool on_cuda = false;
   std::optional<std::string> cuda_visible_devices;  // as the user had it; nothing = unset
+  std::vector<std::string> interfaces{};            // for NCCL; none = as the user has it
 };
+// NCCL_SOCKET_IFNAME for exactly these interfaces.
+std::string nccl_interfaces(const std::vector<std::string>& interfaces);
+
 // The launcher's environment for a worker. Compute threads wait passively unless the user says otherwise:
 // where cores are shared, spinning ones were measured to halve throughput.
 std::vector<std::string> worker_environment(const std::vector<std::string>& current,

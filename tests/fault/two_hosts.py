@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the yolodist authors
 # SPDX-License-Identifier: Apache-2.0
-"""mpirun over two hosts (network namespaces): the result of one host; a launcher, a daemon, a link that dies.
+"""mpirun over two hosts (network namespaces): the result of one host; a launcher, a daemon, a link that dies; --net-if.
 
 Needs root and network namespaces; skipped with the reason where there are none.
 """
@@ -18,10 +18,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import hosts  # noqa: E402
 import product  # noqa: E402
 from faults import RESUMABLE, FaultTest, wait_until  # noqa: E402
-from product import YOLODIST, mpirun  # noqa: E402
+from product import QUICK, YOLODIST, mpirun  # noqa: E402
 
 SILENCE = 30  # seconds after which a launcher that is not heard is missed; docs/failures.md
 TAKEN_OVER = 74
+NO_DEVICE = 69
+# Put before the worker: writes down what NCCL is told on this host.
+TELLS = """#!/bin/bash
+echo "$NCCL_SOCKET_IFNAME" >>"$0.$(hostname)"
+exec "$@"
+"""
 
 
 class TwoHosts(FaultTest):
@@ -119,6 +125,36 @@ class TwoHosts(FaultTest):
             os.kill(pid, signal.SIGCONT)
         self.assertEqual(process.wait(timeout=60), TAKEN_OVER, self.output()[-3000:])
         self.assertEqual((self.run_folder / "weights/last.pt").read_bytes(), finished)
+
+    def over_second_network(self, net_if, *words):
+        self.hosts.add_network(("ib0", "ib1"), ("10.78.0.1/24", "10.78.0.2/24"))
+        return [*self.hosts.mpirun([self.first, self.second], YOLODIST, *QUICK, "--epochs", "1", "--name", "two",
+                                   "--net-if", net_if, *words)]
+
+    def test_the_network_between_hosts_is_the_one_that_is_asked_for(self):
+        tells = self.folder / "tells"
+        tells.write_text(TELLS, encoding="utf-8")
+        tells.chmod(0o755)
+        # MPI is told eth0 by the environment: that network stays for mpirun and its daemon.
+        job = product.run(self.over_second_network("10.78.0.0/24", "--worker-prefix", tells), self.folder)
+        self.expect(job, 0)
+        for host, interface in ((self.first, "ib0"), (self.second, "ib1")):
+            self.assertEqual(pathlib.Path(f"{tells}.{host}").read_text(encoding="utf-8"), f"={interface}\n")
+            self.assertGreater(self.hosts.sent_bytes(host, interface), 3 << 20)  # gradients take seven MiB
+            self.assertLess(self.hosts.sent_bytes(host, "eth0"), 1 << 20)
+        output = job.stdout + job.stderr
+        self.assertIn("--net-if 10.78.0.0/24 takes the place of OMPI_MCA_btl_tcp_if_include=eth0", output)
+        self.assertRegex(output, rf"0 +{self.first} .* ib0 10\.78\.0\.1")
+        self.assertRegex(output, rf"1 +{self.second} .* ib1 10\.78\.0\.2")
+        self.assertRegex(output, r"network: 1 MiB all-reduce over 2 ranks on 2 hosts in [\d.e+]+ ms, [\d.e-]+ GB/s")
+
+    def test_a_host_without_the_network_that_is_asked_for_is_named(self):
+        job = product.run(self.over_second_network("ib0"), self.folder)
+        self.expect(job, NO_DEVICE)
+        output = job.stdout + job.stderr
+        self.assertEqual(output.count("--net-if ib0: host"), 1, output[-3000:])
+        self.assertRegex(output, rf"--net-if ib0: host {self.second} has no such .* it has .*ib1 10\.78\.0\.2/24")
+        self.assertFalse((self.folder / "runs").exists())
 
 
 if __name__ == "__main__":

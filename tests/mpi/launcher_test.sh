@@ -215,6 +215,14 @@ environment)
   expect_text "[0] CUDA_VISIBLE_DEVICES=7"
   expect_text "[0] GOMP_SPINCOUNT=0"
   grep -E '\] descriptor' out | grep -vE 'descriptor [0-4]$' && fail "descriptors reached the worker"
+  # The option wins over what the environment says for MPI and NCCL, and says so once.
+  OMPI_MCA_btl_tcp_if_exclude=eth7 NCCL_SOCKET_IFNAME=eth under_mpirun 30 environment --net-if 127.0.0.0/8
+  expect_rc 0
+  expect_text "[0] NCCL_SOCKET_IFNAME==lo"
+  expect_text "[1] NCCL_SOCKET_IFNAME==lo"
+  grep -qE '\] NCCL_SOCKET_IFNAME=eth' out && fail "what the option replaces reached the worker"
+  said='--net-if 127.0.0.0/8 takes the place of OMPI_MCA_btl_tcp_if_exclude=eth7 NCCL_SOCKET_IFNAME=eth in the environment'
+  [ "$(grep -cF -- "$said" out)" = 1 ] || fail "not said exactly once: $said"
   ;;
 threads) # mpirun's default binding of one core a rank is widened
   cores=$(nproc)
@@ -246,6 +254,9 @@ bad-input)
   expect 65 "bad.yaml" train --data data.yaml --cfg bad.yaml --device cpu --worker-prefix "$fake steady"
   expect 64 "one number a rank" train --data data.yaml --cfg yolov5n --batch 4 --shard 2,2 --device cpu --worker-prefix "$fake steady"
   expect 64 "--worker-prefix: '/nowhere/gdb' is not a program" train --data data.yaml --cfg yolov5n --device cpu --worker-prefix "/nowhere/gdb -batch"
+  expect 64 "--net-if: '=lo' is neither a network interface nor a network" train --data data.yaml --cfg yolov5n --device cpu --net-if =lo
+  expect 69 "--net-if ydt0: host $(hostname) has no such network interface" train --data data.yaml --cfg yolov5n --device cpu --ranks 2 --net-if ydt0
+  expect_text "lo 127.0.0.1/8"
   [ -e runs ] && fail "a run directory was made"
   if ! ls /dev/nvidia0 >/dev/null 2>&1; then
     expect 69 "no NVIDIA driver" train --data data.yaml --cfg yolov5n --device cuda
@@ -258,6 +269,10 @@ bad-input)
   rc=$?
   expect_rc 64
   [ "$(grep -c 'Did you mean --batch' out)" = 1 ] || fail "not said exactly once"
+  timeout 30 mpirun --bind-to none -np 2 "$yolodist" $(train) --net-if ydt0 >out 2>&1
+  rc=$?
+  expect_rc 69
+  [ "$(grep -c 'ydt0: host' out)" = 1 ] || fail "not said exactly once"
   ;;
 resume)
   timeout 30 "$yolodist" $(train) --batch 6 --worker-prefix "$fake environment" >out 2>&1 || fail "first start"

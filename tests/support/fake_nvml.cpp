@@ -6,12 +6,20 @@
 //   "only-N"    of these, card N alone, as where a control group hides the others; its number is 0 then
 //   "unlike"    a T4 and, as number 1, an A100: CUDA's own order has the faster one first
 //   "cut"       card 0 cut into two slices, card 1 whole
-// FAKE_NVML_NAMED=1 puts the host's name into the UUIDs, where ranks are on several hosts of one machine.
+// FAKE_NVML_PROCESSES: who computes on every card, and with how many MiB: "own 100, 7 30, 8 hidden", by pid
+// ("own": this process; "hidden": not told); "refused": the question is.
+//   "none"      a driver without cards
+// FAKE_NVML_INIT: what nvmlInit returns, a number. FAKE_NVML_REFUSED=1: no card may be opened.
+// FAKE_NVML_DRIVER: the driver's version. FAKE_NVML_CUDA: its newest CUDA, 12040; "missing": libcuda is not
+// found. FAKE_NVML_CAPABILITIES: of the cards in their order, "7.0 8.9"; the last one counts for all that
+// follow. FAKE_NVML_NAMED=1 puts the host's name into the UUIDs, where ranks are on several hosts of one
+// machine.
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -31,6 +39,9 @@ struct Device {
 std::vector<Device> make_devices() {
   const char* variable = std::getenv("FAKE_NVML");
   const std::string host = variable == nullptr ? "" : variable;
+  if (host == "none") {
+    return {};
+  }
   if (host == "unlike") {
     return {{"GPU-aaaa1111-card", "Tesla T4", 0x65, 15 * gib},
             {"GPU-aaaa2222-card", "NVIDIA A100-SXM4-80GB", 0x17, 80 * gib}};
@@ -59,6 +70,11 @@ Device& of(void* handle) {
   return *static_cast<Device*>(handle);
 }
 
+std::string variable(const char* name, const char* otherwise) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? otherwise : value;
+}
+
 void copy(const std::string& text, char* to, unsigned length) {
   std::snprintf(to, length, "%s", text.c_str());
 }
@@ -67,6 +83,11 @@ void copy(const std::string& text, char* to, unsigned length) {
 
 struct Memory {
   unsigned long long total, free, used;
+};
+struct Process {
+  unsigned pid;
+  unsigned long long used;
+  unsigned slice, compute_slice;
 };
 struct Pci {
   char legacy[16];
@@ -77,13 +98,17 @@ struct Pci {
 extern "C" {
 int nvmlInit_v2() {
   devices = make_devices();
-  return 0;
+  return std::stoi(variable("FAKE_NVML_INIT", "0"));
 }
 int nvmlShutdown() {
   return 0;
 }
-const char* nvmlErrorString(int) {
-  return "an error";
+const char* nvmlErrorString(int result) {
+  return result == 9 ? "Driver Not Loaded" : result == 18 ? "Driver/library version mismatch" : "an error";
+}
+int nvmlSystemGetNVMLVersion(char* text, unsigned length) {
+  copy(variable("FAKE_NVML_DRIVER", "580.65.06"), text, length);
+  return 0;
 }
 int nvmlDeviceGetCount_v2(unsigned* count) {
   *count = 0;
@@ -93,6 +118,10 @@ int nvmlDeviceGetCount_v2(unsigned* count) {
   return 0;
 }
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void** device) {
+  if (std::getenv("FAKE_NVML_REFUSED") != nullptr) {
+    constexpr int no_permission = 4;
+    return no_permission;
+  }
   *device = &devices[index];
   return 0;
 }
@@ -123,15 +152,44 @@ int nvmlDeviceGetName(void* device, char* text, unsigned length) {
   return 0;
 }
 int nvmlDeviceGetMemoryInfo(void* device, Memory* memory) {
-  *memory = {of(device).memory, of(device).memory / 2, 0};
+  *memory = {of(device).memory, of(device).memory / 2, of(device).memory / 2};
   return 0;
 }
+int nvmlDeviceGetComputeRunningProcesses_v3(void*, unsigned* count, Process* processes) {
+  const char* variable = std::getenv("FAKE_NVML_PROCESSES");
+  std::istringstream all(variable == nullptr ? "" : variable);
+  const unsigned room = *count;
+  *count = 0;
+  std::string pid, mib;
+  while (all >> pid >> mib) {
+    if (*count < room) {
+      processes[*count].pid = pid == "own" ? static_cast<unsigned>(getpid()) : std::stoul(pid);
+      processes[*count].used = mib.front() == 'h' ? ~0ULL : std::stoull(mib) << 20;
+    }
+    ++*count;
+  }
+  constexpr int refused = 3, too_small = 7;
+  return pid == "refused" ? refused : *count > room ? too_small : 0;
+}
 int nvmlSystemGetDriverVersion(char* text, unsigned length) {
-  copy("580.65.06", text, length);
+  copy(variable("FAKE_NVML_DRIVER", "580.65.06"), text, length);
   return 0;
 }
 int nvmlSystemGetCudaDriverVersion_v2(int* version) {
-  *version = 13000;
+  const std::string newest = variable("FAKE_NVML_CUDA", "13000");
+  if (newest == "missing") {
+    constexpr int library_not_found = 12;
+    return library_not_found;
+  }
+  *version = std::stoi(newest);
+  return 0;
+}
+int nvmlDeviceGetCudaComputeCapability(void* device, int* major, int* minor) {
+  std::istringstream all(variable("FAKE_NVML_CAPABILITIES", "8.0"));
+  char point = 0;
+  const auto place = &of(device) - devices.data();
+  for (long i = 0; i <= place && all >> *major >> point >> *minor; ++i) {
+  }
   return 0;
 }
 int nvmlDeviceGetMigMode(void* device, unsigned* current, unsigned* pending) {

@@ -6,6 +6,7 @@ All see the same files and processes, as hosts with a shared file system do; the
 processes inside these namespaces are ended, and only these namespaces are removed. Python's standard library only.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -165,6 +166,19 @@ class Hosts:
         counted = [f"{host}:{slots.count(host)}" for host in dict.fromkeys(slots)]
         return self.command(self.names[0], "mpirun", "--mca", "plm_rsh_agent", self.agent, "--host", ",".join(counted),
                             "-np", len(slots), "--bind-to", "none", *words)
+
+    def add_network(self, interfaces, addresses):
+        """A second network between two hosts: the name of its interface and the address, with its bits, on each."""
+        first, second = self.names
+        _ip("link", "add", interfaces[0], "netns", first, "type", "veth", "peer", "name", interfaces[1], "netns", second)
+        for host, interface, address in zip(self.names, interfaces, addresses):
+            _ip("-n", host, "address", "add", address, "dev", interface)
+            _ip("-n", host, "link", "set", interface, "up")
+
+    def sent_bytes(self, host, interface):
+        """That have left the host there."""
+        shown = _ip("-n", host, "-s", "-j", "link", "show", "dev", interface).stdout
+        return json.loads(shown)[0]["stats64"]["tx"]["bytes"]
 
     def cut(self, host):
         _ip("-n", self.bridge, "link", "set", host, "down")

@@ -33,7 +33,7 @@ nlohmann::ordered_json changed(nlohmann::ordered_json document) {
 
 TEST(ValOptions, EveryFieldSurvivesJson) {
   const nlohmann::ordered_json document = changed(to_json(ValOptions{}));
-  EXPECT_EQ(document.size(), 24u);
+  EXPECT_EQ(document.size(), 25u);
   EXPECT_EQ(to_json(val_options_from_json(document)), document);
   EXPECT_THROW(val_options_from_json({{"max_det", "many"}}), UsageError);
   EXPECT_EQ(val_options_from_json({{"of_the_future", 1}}).batch, 32);
@@ -41,7 +41,7 @@ TEST(ValOptions, EveryFieldSurvivesJson) {
 
 TEST(DetectOptions, EveryFieldSurvivesJson) {
   const nlohmann::ordered_json document = changed(to_json(DetectOptions{}));
-  EXPECT_EQ(document.size(), 25u);
+  EXPECT_EQ(document.size(), 26u);
   EXPECT_EQ(to_json(detect_options_from_json(document)), document);
   EXPECT_THROW(detect_options_from_json({{"classes", 3}}), UsageError);
 }

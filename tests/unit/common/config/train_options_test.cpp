@@ -45,7 +45,7 @@ TEST(TrainOptions, KeysAreOptionNamesInTheOrderOfTheHeader) {
   const nlohmann::ordered_json document = to_json(TrainOptions{});
   EXPECT_EQ(document.begin().key(), "weights");
   EXPECT_EQ(std::prev(document.end()).key(), "verbose");
-  EXPECT_EQ(document.size(), 56u);
+  EXPECT_EQ(document.size(), 57u);
   EXPECT_EQ(document["batch_size"], 16);
   EXPECT_EQ(document["imgsz"], 640);
   EXPECT_EQ(document["project"], "runs/train");

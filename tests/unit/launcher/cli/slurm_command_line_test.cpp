@@ -60,6 +60,8 @@ TEST(ParseSlurm, LeavesWhatComesAfterTwoDashesToTrain) {
   EXPECT_THAT(parsed("--nodes 2 -- --data a.yaml --cfg yolov5s --nosave").train_words,
               ElementsAre("--data", "a.yaml", "--cfg", "yolov5s", "--nosave"));
   EXPECT_TRUE(parsed("--nodes 2 --").train_words.empty());
+  EXPECT_EQ(parsed("-- --data a.yaml --cfg yolov5s").net_if, "");
+  EXPECT_EQ(parsed("-- --data a.yaml --cfg yolov5s --net-if ib0").net_if, "ib0");
 }
 
 TEST(ParseSlurm, ChecksTheOptionsOfTrainAsTrainDoes) {

@@ -142,9 +142,15 @@ TEST(ParseTrain, RefusesWhatIsNotSupportedByName) {
        {"--evolve", "--quad", "--sync-bn", "--local_rank", "--shard-optimizer", "--teacher"}) {
     EXPECT_THAT(refusal(flag), HasSubstr("not supported")) << flag;
   }
-  EXPECT_THAT(refusal("--precision fp16"), HasSubstr("not supported yet"));
   EXPECT_THAT(refusal("--card t4"), HasSubstr("yolodist plan"));
   EXPECT_THAT(refusal("--img 640:1280"), HasSubstr("not supported yet"));
+}
+
+TEST(ParseTrain, TakesEveryPrecision) {
+  for (const char* precision : {"auto", "fp32", "fp16", "bf16", "fp64"}) {
+    EXPECT_EQ(parsed(std::string("--precision ") + precision).precision, precision);
+  }
+  EXPECT_THAT(refusal("--precision fp8"), HasSubstr("auto, fp32, fp16, bf16 or fp64"));
 }
 
 TEST(ParseTrain, TakesTheFlagsOfTheData) {
@@ -161,6 +167,12 @@ TEST(ParseTrain, TakesTheFlagsOfTheData) {
   EXPECT_EQ(options({"--cache", "disk", "--cache-dir", "/scratch"}).cache, "disk");
   EXPECT_EQ(options({"--cache", "disk", "--cache-dir", "/scratch"}).cache_dir, "/scratch");
   EXPECT_THROW(options({"--cache", "tape"}), UsageError);
+}
+
+TEST(ParseTrain, TakesTheNetworkBetweenHosts) {
+  EXPECT_EQ(parsed("").net_if, "");
+  EXPECT_EQ(parsed("--net-if ib0").net_if, "ib0");
+  EXPECT_EQ(parsed("--net_if=10.0.0.0/24").net_if, "10.0.0.0/24");
 }
 
 TEST(ParseTrain, TakesTheOptionsOfMemory) {

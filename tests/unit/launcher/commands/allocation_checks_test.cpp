@@ -156,6 +156,7 @@ TEST(AllocationChecks, AHostWithoutAWayToTheOthersIsNamed) {
   allocation.ranks[2].place.addresses =
       allocation.ranks[3].place.addresses = {{"docker0", "172.17.0.1", 16, false}};
   EXPECT_THAT(findings(allocation, "network").at(0).text, HasSubstr("ranks 2-3 on node1"));
+  EXPECT_THAT(findings(allocation, "network").at(0).what_now, HasSubstr("--net-if"));
 }
 
 TEST(AllocationText, HasARowARankAndTheFindings) {

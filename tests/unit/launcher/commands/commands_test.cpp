@@ -127,7 +127,8 @@ TEST_F(PrepareRun, TheNameCfgIsThatOfTheModel) {
 }
 
 TEST_F(PrepareRun, ResumeKeepsTheRecipeAndTakesExecutionFromNow) {
-  prepare_run(fresh({"--batch", "7", "--workers", "3", "--max-steps", "5", "--threads", "2"}), 2);
+  prepare_run(
+      fresh({"--batch", "7", "--workers", "3", "--max-steps", "5", "--threads", "2", "--net-if", "ib0"}), 2);
   const RunPlan plan = prepare_run(line({"--resume", "--patience", "9"}), 3);
   EXPECT_EQ(plan.run_directory, (folder_ / "runs/exp").string());
   EXPECT_EQ(plan.options.global_batch, 7);
@@ -136,6 +137,7 @@ TEST_F(PrepareRun, ResumeKeepsTheRecipeAndTakesExecutionFromNow) {
   EXPECT_EQ(plan.options.patience, 9);
   EXPECT_EQ(plan.options.max_steps, 0) << "a limit of the earlier start does not stop this one";
   EXPECT_EQ(plan.options.threads, 0);
+  EXPECT_EQ(plan.options.net_if, "");
   EXPECT_EQ(plan.options.ranks, 3);
   EXPECT_TRUE(plan.options.resume);
 }

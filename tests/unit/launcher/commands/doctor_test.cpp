@@ -32,7 +32,9 @@ Situation healthy() {
   s.inventory.driver = "580.65.06";
   s.inventory.driver_cuda = 13000;
   s.inventory.devices = {{0, "GPU-1", "00000000:01:00.0", "Card", Bytes{16 * gib}, Bytes{16 * gib}}};
-  s.versions = {"0.1.0", "abc", "2.11.0", "13.0", "2.28.9"};
+  s.inventory.devices[0].capability = "8.0";
+  s.inventory.has_card = true;
+  s.versions = {"0.1.0", "abc", "2.11.0", "13.0", "2.28.9", "sm_75 sm_80"};
   s.mpi = "Open MPI v4.1.4";
   s.mpirun = "/usr/bin/mpirun";
   s.worker_program = "/opt/bin/yolodist-worker";
@@ -63,7 +65,7 @@ TEST(HostChecks, AreAllOkOnAHealthyHost) {
 
 TEST(HostChecks, AHostWithoutADriverTrainsOnItsCpu) {
   Situation s = healthy();
-  s.inventory = {{}, "no NVIDIA driver (libnvidia-ml.so.1 not found)"};
+  s.inventory = {{}, "no NVIDIA driver (libnvidia-ml.so.1 not found)", "Start it with --gpus all."};
   EXPECT_EQ(count(s, CheckLevel::bad), 0);
   EXPECT_THAT(check_of(s, "devices").text, AllOf(HasSubstr("the CPU"), HasSubstr("no NVIDIA driver")));
   s.device = "cuda";
@@ -81,12 +83,41 @@ TEST(HostChecks, NameADeviceThatIsNotThere) {
 TEST(HostChecks, SeeADriverThatIsTooOld) {
   Situation s = healthy();
   s.inventory.driver_cuda = 12040;
-  EXPECT_EQ(check_of(s, "driver").level, CheckLevel::warn);
-  EXPECT_THAT(check_of(s, "driver").text, HasSubstr("CUDA up to 12.4"));
+  for (const char* device : {"", "cuda", "0"}) {
+    s.device = device;
+    EXPECT_EQ(check_of(s, "driver").level, CheckLevel::bad) << device;
+    EXPECT_THAT(check_of(s, "driver").text, AllOf(HasSubstr("CUDA up to 12.4"), HasSubstr("driver 580")));
+    EXPECT_THAT(check_of(s, "driver").what_now, HasSubstr("LibTorch 2.7.1"));
+    EXPECT_EQ(check_of(s, "devices").level, CheckLevel::ok) << "said once";
+  }
+  s.device = "cpu";
+  EXPECT_EQ(check_of(s, "driver").level, CheckLevel::ok);
   s.device = "cuda";
-  EXPECT_EQ(check_of(s, "driver").level, CheckLevel::bad);
   s.versions.cuda = "not built";
   EXPECT_EQ(check_of(s, "driver").level, CheckLevel::ok);
+}
+
+TEST(HostChecks, SeeACardThatTheBuildDoesNotRunOn) {
+  Situation s = healthy();
+  EXPECT_THAT(check_of(s, "versions").text, HasSubstr("compute capability 7.5, 8.0"));
+  s.inventory.devices[0].capability = "7.0";
+  for (const char* device : {"", "cuda", "0"}) {
+    s.device = device;
+    EXPECT_EQ(check_of(s, "devices").level, CheckLevel::bad) << device;
+    EXPECT_THAT(check_of(s, "devices").text, AllOf(HasSubstr("capability 7.0"), HasSubstr("7.5, 8.0")));
+    EXPECT_THAT(check_of(s, "devices").what_now, HasSubstr("LibTorch 2.7.1 (CUDA 12.6"));
+  }
+  s.device = "cpu";
+  EXPECT_EQ(count(s, CheckLevel::bad), 0);
+}
+
+TEST(HostChecks, WarnOfACardThatIsThereAndCannotBeUsed) {
+  Situation s = healthy();
+  s.inventory = {{}, "driver/library version mismatch", "Reboot.", true};
+  EXPECT_EQ(check_of(s, "devices").level, CheckLevel::warn);
+  EXPECT_EQ(check_of(s, "devices").what_now, "Reboot.");
+  s.device = "cpu";
+  EXPECT_EQ(check_of(s, "devices").level, CheckLevel::ok);
 }
 
 TEST(HostChecks, SeeMemoryThatOthersHold) {

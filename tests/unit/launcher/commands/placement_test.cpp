@@ -68,9 +68,15 @@ TEST(Placement, TravelsToTheOtherRanksWhole) {
   one.is_widened = true;
   one.visible_to_worker = "GPU-2-0,GPU-2-1";
   one.no_device = "why";
+  one.no_device_hint = "what now";
+  one.has_unused_card = true;
+  one.device->capability = "8.0";
   const Place read = place_from_json(nlohmann::json::parse(place_to_json(one).dump()));
   EXPECT_EQ(place_to_json(read), place_to_json(one));
   EXPECT_EQ(read.device->uuid, "GPU-2-1");
+  EXPECT_EQ(read.device->capability, "8.0");
+  EXPECT_EQ(read.no_device_hint, "what now");
+  EXPECT_TRUE(read.has_unused_card);
   EXPECT_EQ(read.device->memory.count, 80 * gib);
   EXPECT_EQ(read.addresses, one.addresses);
   EXPECT_EQ(read.visible_to_worker, one.visible_to_worker);
@@ -171,6 +177,19 @@ TEST(PlaceNotes, SlicesOfOneCardAreWarnedOf) {
   }
   ASSERT_EQ(warnings(places).size(), 1u);
   EXPECT_THAT(warnings(places)[0], HasSubstr("ranks 0-1 are on slices of one card"));
+}
+
+TEST(PlaceNotes, ACardThatCannotBeUsedIsWarnedOf) {
+  std::vector<Place> places = {place(0, 0, {0, 1}), place(1, 0, {2, 3})};
+  EXPECT_THAT(warnings(places), IsEmpty());
+  for (Place& one : places) {
+    one.no_device = "driver/library version mismatch";
+    one.no_device_hint = "Reboot";
+    one.has_unused_card = true;
+  }
+  EXPECT_THAT(warnings(places),
+              testing::ElementsAre("ranks 0-1 are on the CPU, though there is a GPU: driver/library version "
+                                   "mismatch. Reboot"));
 }
 
 TEST(PlaceNotes, AWidenedMaskIsToldButIsNoWarning) {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/base/error.h"
+#include "launcher/commands/placement.h"
 #include "tests/support/thrown.h"
 
 namespace yolodist::commands {
@@ -16,6 +17,7 @@ namespace {
 using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 struct Answer {
   int exit_code = 0;
@@ -38,20 +40,50 @@ Answer answer(const std::vector<std::string>& words) {
 }
 
 TEST(PlanCommand, AnswersForCardsThatAreNotHere) {
-  const Answer x6 = answer({"--model", "yolov5x6", "--img", "1280", "--batch", "16", "--ranks", "4", "--card",
-                            "V100-16GB", "--json"});
+  const Answer x6 = answer(
+      {"--model", "yolov5x6", "--img", "1280", "--batch", "32", "--ranks", "4", "--card", "T4", "--json"});
   EXPECT_EQ(x6.exit_code, 0);
   const json document = x6.document();
   EXPECT_EQ(document["model"], "yolov5x6");
   EXPECT_EQ(document["ranks"].size(), 4u);
-  EXPECT_EQ(document["ranks"][3]["card"], "V100-16GB");
+  EXPECT_EQ(document["ranks"][3]["card"], "T4");
   EXPECT_NE(document["ranks"][3]["recompute"], "none");
-  EXPECT_EQ(document["ranks"][3]["precision"], "fp32");
+  EXPECT_EQ(document["ranks"][3]["precision"], "fp16") << "as a training takes it on a card";
   EXPECT_LE(document["ranks"][3]["peak_bytes"]["device"], document["ranks"][3]["budget_bytes"]);
-  const Answer plain = answer({"--model", "yolov5x6", "--img", "1280", "--batch", "16", "--ranks", "4",
-                               "--card", "V100-16GB", "--recompute", "none", "--json"});
+  const Answer plain = answer({"--model", "yolov5x6", "--img", "1280", "--batch", "32", "--ranks", "4",
+                               "--card", "T4", "--recompute", "none", "--json"});
   EXPECT_EQ(plain.exit_code, 71);
   EXPECT_EQ(plain.document()["fits"], false);
+}
+
+TEST(PlanCommand, SaysWhichCardsThisBuildDoesNotRunOn) {
+  const std::vector<std::string> words = {"--model", "yolov5n", "--img", "64", "--batch", "2", "--card"};
+  const auto on = [&](std::vector<std::string> cards, bool json) {
+    cards.insert(cards.begin(), words.begin(), words.end());
+    if (json) {
+      cards.emplace_back("--json");
+    }
+    return answer(cards);
+  };
+  const std::string capabilities = device::capabilities_text(cuda_build());
+  if (capabilities.empty()) {
+    GTEST_SKIP() << "built without LibTorch";
+  }
+  const Answer unknown = on({"T4", "A100-80GB"}, true);
+  EXPECT_EQ(unknown.document()["build"]["capabilities"], capabilities);
+  ASSERT_EQ(unknown.document()["build"]["cards"].size(), 2u);
+  EXPECT_EQ(unknown.document()["build"]["cards"][0]["runs"], true);
+  EXPECT_THAT(on({"T4"}, false).text, Not(HasSubstr("Not with this yolodist")));
+  const bool is_cuda_13 = cuda_build().cuda.starts_with("13.");
+  const Answer v100 = on({"V100-16GB"}, false);
+  EXPECT_EQ(v100.exit_code, 0) << "a plan is made all the same";
+  if (is_cuda_13) {
+    EXPECT_THAT(v100.text, AllOf(HasSubstr("Not with this yolodist: V100-16GB has compute capability 7.0"),
+                                 HasSubstr("build yolodist with LibTorch 2.7.1 (CUDA 12.6")));
+  } else {
+    EXPECT_THAT(v100.text, Not(HasSubstr("Not with this yolodist")));
+  }
+  EXPECT_EQ(on({"V100-16GB"}, true).document()["build"]["cards"][0]["runs"], !is_cuda_13);
 }
 
 TEST(PlanCommand, UnlikeCardsGetARankEach) {
@@ -77,16 +109,16 @@ TEST(PlanCommand, OneCpuWithABudget) {
 
 TEST(PlanCommand, SeveralCasesAreARowEach) {
   const Answer text =
-      answer({"--model", "yolov5n", "yolov5s", "--img", "640", "1280", "--card", "V100-16GB"});
+      answer({"--model", "yolov5n", "yolov5s", "--img", "640", "1280", "--card", "A100-40GB"});
   EXPECT_THAT(text.text, AllOf(HasSubstr("most/rank"), HasSubstr("rule of thumb")));
   size_t rows = 0;
-  for (size_t at = text.text.find("V100-16GB"); at != std::string::npos;
-       at = text.text.find("V100-16GB", at + 1)) {
+  for (size_t at = text.text.find("A100-40GB"); at != std::string::npos;
+       at = text.text.find("A100-40GB", at + 1)) {
     ++rows;
   }
   EXPECT_EQ(rows, 4u) << text.text;
   const Answer document =
-      answer({"--model", "yolov5n", "--img", "640", "1280", "--card", "V100-16GB", "--json"});
+      answer({"--model", "yolov5n", "--img", "640", "1280", "--card", "A100-40GB", "--json"});
   EXPECT_EQ(document.document()["plans"].size(), 2u);
 }
 
@@ -97,8 +129,6 @@ TEST(PlanCommand, MistakesAreNamed) {
   EXPECT_THAT(refusal({"--model", "yolov5n", "--card", "gtx"}), HasSubstr("V100-16GB"));
   EXPECT_THAT(refusal({"--model", "yolov5n", "--card", "t4", "--precision", "fp64"}),
               HasSubstr("for the CPU"));
-  EXPECT_THAT(refusal({"--model", "yolov5n", "--device", "cpu", "--precision", "fp16"}),
-              HasSubstr("for cards"));
   EXPECT_THAT(refusal({"--model", "yolov5n", "--device", "cpu", "--batch", "-1"}),
               HasSubstr("--device-memory"));
   EXPECT_THAT(test::thrown<DataError>([] { answer({"--model", "yolov5q"}); }), HasSubstr("yolov5q"));

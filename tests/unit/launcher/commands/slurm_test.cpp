@@ -59,6 +59,13 @@ TEST(SlurmScript, QuotesTheOptionsOfTrain) {
               HasSubstr(R"(OPTIONS=(--data 'my data.yaml' --name 'it'\''s'))"));
 }
 
+TEST(SlurmScript, TheNetworkOfTheRanksIsMpirunsToo) {
+  constexpr const char* line = "export OMPI_MCA_oob_tcp_if_include=ib0 PRTE_MCA_prte_if_include=ib0 ";
+  EXPECT_THAT(slurm_script({}), HasSubstr(cat("\n# ", line)));
+  const std::string script = slurm_script({.train_words = {"--net-if", "ib0"}, .net_if = "ib0"});
+  EXPECT_THAT(script, AllOf(HasSubstr(cat("\n", line)), HasSubstr("OPTIONS=(--net-if ib0)")));
+}
+
 TEST(SlurmScript, SaysWhatPrintedIt) {
   EXPECT_THAT(slurm_script({.nodes = 2, .gpus = 8, .launch = "mpirun", .program = "yolodist"}),
               HasSubstr("#   yolodist slurm --nodes 2 --gpus 8 --launch mpirun --program yolodist\n"));

@@ -52,6 +52,7 @@ TEST(CudaInventory, DescribesTheCards) {
   EXPECT_EQ(inventory.devices[1].free.count, int64_t{1} << 30);
   EXPECT_EQ(inventory.driver, "580.65.06");
   EXPECT_EQ(inventory.driver_cuda, 13000);
+  EXPECT_EQ(inventory.devices[1].capability, "8.0");
 }
 
 TEST(CudaInventory, HonoursCudaVisibleDevices) {
@@ -70,6 +71,7 @@ TEST(CudaInventory, ASliceIsADeviceOnItsCard) {
   EXPECT_EQ(inventory.devices[0].uuid, "MIG-aaaa-bbbb");
   EXPECT_EQ(inventory.devices[0].pci, "00000000:61:00.0") << "of the card";
   EXPECT_EQ(inventory.devices[0].index, 1);
+  EXPECT_EQ(inventory.devices[0].capability, "8.0") << "of the card";
   EXPECT_TRUE(read("MIG-other").devices.empty());
 }
 

@@ -46,11 +46,20 @@ TEST(LaunchEnvironment, TellsWhoStartedIt) {
   EXPECT_EQ(mpirun.rank, 2);
   EXPECT_EQ(mpirun.expected_size, 4);
   EXPECT_FALSE(mpirun.is_leader());
+  EXPECT_EQ(mpirun.local_rank, 0) << "where nobody says";
+  EXPECT_EQ(read({{"OMPI_COMM_WORLD_RANK", "2"},
+                  {"OMPI_COMM_WORLD_SIZE", "4"},
+                  {"OMPI_COMM_WORLD_LOCAL_RANK", "1"},
+                  {"SLURM_LOCALID", "0"}})  // of mpirun's daemon
+                .local_rank,
+            1);
   const LaunchEnvironment srun = read({{"PMIX_NAMESPACE", "slurm.pmix.12.0"},
                                        {"PMIX_RANK", "1"},
                                        {"SLURM_STEP_ID", "0"},
-                                       {"SLURM_STEP_NUM_TASKS", "2"}});
+                                       {"SLURM_STEP_NUM_TASKS", "2"},
+                                       {"SLURM_LOCALID", "1"}});
   EXPECT_EQ(srun.by, StartedBy::srun);
+  EXPECT_EQ(srun.local_rank, 1);
   EXPECT_EQ(srun.expected_size, 2);
 }
 

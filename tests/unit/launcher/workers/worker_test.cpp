@@ -68,6 +68,17 @@ TEST(WorkerEnvironment, GivesTheUsersCudaVisibleDevicesBack) {
   EXPECT_THAT(result, Contains("CUDA_DEVICE_ORDER=PCI_BUS_ID"));
 }
 
+TEST(WorkerEnvironment, TellsNcclExactlyTheInterfacesThatAreAskedFor) {
+  const std::vector<std::string> users = {"NCCL_SOCKET_IFNAME=eth", "NCCL_SOCKET_FAMILY=AF_INET"};
+  EXPECT_THAT(worker_environment(users, wanted()), Contains("NCCL_SOCKET_IFNAME=eth")) << "nobody asks";
+  WorkerEnvironment environment = wanted();
+  environment.interfaces = {"ib0", "ib1"};
+  const std::vector<std::string> result = worker_environment(users, environment);
+  EXPECT_THAT(result, Contains("NCCL_SOCKET_IFNAME==ib0,ib1"));
+  EXPECT_THAT(result, Not(Contains("NCCL_SOCKET_IFNAME=eth")));
+  EXPECT_THAT(result, Contains("NCCL_SOCKET_FAMILY=AF_INET"));
+}
+
 TEST(FindProgram, LooksWhereAShellLooks) {
   EXPECT_TRUE(find_program("sh").has_value());
   EXPECT_EQ(find_program("/bin/sh"), "/bin/sh");
