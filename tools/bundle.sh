@@ -8,14 +8,16 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=build/release
 output=$PWD
 with_mpi=no
+with_tests=no
 only_folder=no
 
 usage() {
   cat <<'TEXT'
-usage: tools/bundle.sh [--with-mpi] [--folder] [--build DIR] [--output DIR]
+usage: tools/bundle.sh [--with-mpi] [--with-tests] [--folder] [--build DIR] [--output DIR]
   Packs bin/, share/ and lib/yolodist with OpenCV, Boost, yaml-cpp and what they need; not MPI, LibTorch, CUDA, the
   driver or the C library. Leaves OUTPUT/yolodist-VERSION-MACHINE.tar.xz.
   --with-mpi     Open MPI 4 too, for ranks of one host: OUTPUT/yolodist-VERSION-MACHINE-mpi.tar.xz
+  --with-tests   tools/check_gpu.sh and what it runs, too: …-tests.tar.xz
   --folder       leave the folder, and make no archive
   --build DIR    a finished build (build/release)
   --output DIR   where to put it (.)
@@ -34,6 +36,7 @@ fail() {
 while (($# > 0)); do
   case $1 in
     --with-mpi) with_mpi=yes ;;
+    --with-tests) with_tests=yes ;;
     --folder) only_folder=yes ;;
     --build) build=${2:?--build needs a folder}; shift ;;
     --output) output=$(realpath -m "${2:?--output needs a folder}"); shift ;;
@@ -49,6 +52,10 @@ done
 for program in yolodist yolodist-worker; do
   [[ -x $build/bin/$program ]] || fail "$build/bin/$program is not built" "Build both programs first: cmake --build $build"
 done
+test_programs=(tests/gpu_parity_test tests/nccl_rank tests/nccl_rank_double bin/memory_bench)
+for program in "${test_programs[@]}"; do
+  [[ $with_tests == no || -x $build/$program ]] || fail "$build/$program is not built" "Build all first: cmake --build $build"
+done
 cached() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
 
 torch=$(dirname "$(cached LIBTORCH_INCLUDE_DIR)")
@@ -57,6 +64,7 @@ libtorch=$(realpath "$torch")
 version=$("$build/bin/yolodist" --version | awk 'NR == 1 {print $2}')
 name=yolodist-$version-$(uname -m)
 [[ $with_mpi == no ]] || name+=-mpi
+[[ $with_tests == no ]] || name+=-tests
 mkdir -p "$output"
 work=$(mktemp -d "$output/.bundle.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -163,11 +171,30 @@ TEXT
 }
 [[ $with_mpi == no ]] || add_open_mpi
 
+# Where they lie in the source tree, but for the programs, which find the libraries as the worker does.
+add_tests() {
+  local program
+  mkdir -p "$root/libexec" "$root/tools" "$root/tests/gpu" "$root/tests/support"
+  for program in "${test_programs[@]}"; do
+    look_up "$build/$program"
+    cp "$build/$program" "$root/libexec"
+    strip "$root/libexec/$(basename "$program")"
+    take_needs "$build/$program"
+    programs+=("$root/libexec/$(basename "$program")")
+  done
+  cp tools/check_gpu.sh tools/gpu_report.py tools/bench_train.py tools/bench_memory.py tools/nvml.py "$root/tools"
+  cp tests/gpu/*.py "$root/tests/gpu"
+  cp tests/support/product.py "$root/tests/support"
+}
+[[ $with_tests == no ]] || add_tests
+
 patchelf --set-rpath "\$ORIGIN" "$libraries"/*.so*
 # The worker keeps what is relative; this machine's folders mean nothing elsewhere. The launcher keeps MPI's: a site's MPI
 # has the same path on all nodes, and LD_LIBRARY_PATH goes first.
 kept=$(patchelf --print-rpath "${programs[1]}" | tr : '\n' | grep -F 'ORIGIN/' | paste -sd:)
-patchelf --set-rpath "$kept" "${programs[1]}"
+for program in "${programs[@]:1}"; do
+  patchelf --set-rpath "$kept" "$program"
+done
 [[ $with_mpi == no ]] || patchelf --set-rpath "\$ORIGIN/../lib/yolodist" "${programs[0]}"
 
 # Whatever is packed must find all it needs in the bundle, in LibTorch, or on any node.
@@ -177,8 +204,8 @@ while read -r file; do
     if [[ -e $libraries/$needed ]] || is_of_the_node "$needed" || { [[ $with_mpi == no ]] && is_mpi "$needed"; }; then
       continue
     fi
-    # Of the worker alone: LibTorch's libraries know where their own are.
-    if [[ $file == "${programs[1]}" && $(realpath "${where[$needed]:-/}") == "$libtorch"/* ]]; then
+    # Of the worker and tests alone: LibTorch's libraries know where their own are.
+    if [[ " ${programs[*]:1} " == *" $file "* && $(realpath "${where[$needed]:-/}") == "$libtorch"/* ]]; then
       continue
     fi
     missing+=("$needed, needed by ${file#"$root"/}")

@@ -5,6 +5,7 @@
     bundle.py [--whole] [unittest arguments]    --whole: the archive itself, in a root that debootstrap made (minutes)
 """
 
+import json
 import os
 import pathlib
 import shutil
@@ -67,6 +68,15 @@ def make_bare_root(root):
             if "=>" in words and words[0] not in NODE_LIBRARIES:
                 shutil.copy(words[2], libraries / words[0])
     (root / "etc").mkdir()
+
+
+def readme_lines():
+    """The README's way for a machine that has a GPU and a Python with torch: untar, point at it, run."""
+    lines = (SOURCE / "README.md").read_text(encoding="utf-8").splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("tar xf yolodist-"))
+    if lines[first - 1] != "```" or lines[first + 3] != "```":
+        raise AssertionError(f"README.md:{first + 1}: not three lines by themselves")
+    return lines[first:first + 3]
 
 
 class Bundle(OrdinaryUserTest):
@@ -146,6 +156,23 @@ class Bundle(OrdinaryUserTest):
         self.assertEqual(list(packed.rglob("libmpi*")) + list(packed.rglob("libtorch*")), [])
 
     @unittest.skipIf(WHOLE, "the short tests")
+    def test_with_tests_it_checks_a_machine_that_has_only_python_and_libtorch(self):
+        if not (BIN.parent / "tests/gpu_parity_test").exists():
+            self.skipTest("tests/gpu is not built here")
+        self.bundle("--with-mpi", "--with-tests", "--folder")
+        packed = next(path for path in self.folder.iterdir() if path.name.endswith("-x86_64-mpi-tests"))
+        (packed / "lib/yolodist/libtorch").symlink_to(libtorch_root(BIN / "yolodist-worker"))
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("YOLODIST_", "LD_"))}
+        check = [packed / "tools/check_gpu.sh", "--device", "cpu", "--quick", "--only", "doctor,nccl,memory,speed",
+                 "--output", "checked"]
+        process = product.run(check, self.folder, timeout=300, env=own)
+        self.expect(process, 0)
+        report = json.loads((self.folder / "checked/report.json").read_text())
+        self.assertEqual(report["counts"], {"passed": 4, "failed": 0, "skipped": 0})
+        self.assertEqual(product.run([packed / "tools/check_gpu.sh"], self.folder, env={**own, "CUDA_VISIBLE_DEVICES": "99"}
+                                     ).returncode, 69)
+
+    @unittest.skipIf(WHOLE, "the short tests")
     def test_a_build_that_is_not_there_is_refused(self):
         process = product.run([SOURCE / "tools/bundle.sh", "--build", self.folder, "--output", self.folder], self.folder)
         self.expect(process, 1)
@@ -176,9 +203,28 @@ class Bundle(OrdinaryUserTest):
         print(self.bundle("--with-mpi"))
         archive = next(self.folder.glob("*-mpi.tar.xz"))
         self.assertLess(archive.stat().st_size, MOST_BYTES)
-        self.expect(product.run(["tar", "-xJf", archive], self.folder), 0)
-        self.place(self.packed(with_mpi=True), root)
+        self.follow_the_readme(archive, root)
+        (root / "yolodist").symlink_to("scratch/" + archive.name.removesuffix(".tar.xz"))
         self.trains_in(root)
+
+    def follow_the_readme(self, archive, root):
+        """Its three lines as they stand there, the last one made short."""
+        untar, link, train = readme_lines()
+        scratch = root / "scratch"
+        scratch.mkdir()
+        shutil.move(archive, scratch)
+        # A Python whose torch lies where LibTorch will in the root.
+        stand_in = self.folder / "python/torch/__init__.py"
+        stand_in.parent.mkdir(parents=True)
+        stand_in.write_text("__file__ = '/libtorch/torch/__init__.py'\n")
+        for line in (untar, link):
+            self.expect(product.run(["sh", "-c", line], scratch, timeout=100,
+                                    env={**os.environ, "PYTHONPATH": str(stand_in.parents[1])}), 0)
+        os.chown(scratch, NOBODY, NOBODY)
+        short = "--imgsz 64 --max-iterations 2 --noplots --threads 1 --workers 1 --device cpu"
+        process = self.inside(root, "sh", "-c", f"cd /scratch && {train} {short}")
+        self.expect(process, 0)
+        self.assertTrue((scratch / "runs/train/exp/weights/last.pt").exists())
 
 
 if __name__ == "__main__":
