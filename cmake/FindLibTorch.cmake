@@ -27,6 +27,17 @@ else()
                       "Run tools/setup.sh again, or correct YOLODIST_LIBTORCH_ROOT.")
 endif()
 
+# What was found under another root must not be mixed with this one.
+if(DEFINED LIBTORCH_FOUND_UNDER AND NOT LIBTORCH_FOUND_UNDER STREQUAL _root)
+  get_cmake_property(_cached CACHE_VARIABLES)
+  foreach(_variable ${_cached})
+    if(_variable MATCHES "^LIBTORCH_")
+      unset(${_variable} CACHE)
+    endif()
+  endforeach()
+endif()
+set(LIBTORCH_FOUND_UNDER "${_root}" CACHE INTERNAL "the root of what LIBTORCH_… holds")
+
 file(GLOB _cuda_include "${_root}/nvidia/cu[0-9]*/include" "${_root}/nvidia/cuda_*/include")
 # cuSPARSELt of CUDA 12 is packed outside of nvidia/.
 file(GLOB _nvidia_libs "${_root}/nvidia/*/lib" "${_root}/cusparselt/lib")

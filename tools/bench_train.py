@@ -11,7 +11,7 @@ YOLODIST_PYTHON_PEER names a Python in which `yolov5` 7.0.14 runs; without, `pyt
 round by round, each in a process of its own; what is compared are medians. img/s is the median over iterations after
 warm-up. On cards both train in mixed precision, which is the default of both. The device's peak is what the driver
 counts (on the CPU: the memory of all processes of a training, shared pages divided), less what was used before.
-Ends 1 when a training of yolodist fails, 69 without the device.
+FILE holds what is measured after each round. Ends 1 when a training of yolodist fails, 69 without the device.
 """
 import argparse
 import json
@@ -155,11 +155,11 @@ def run_watched(command, card, limit_s, folder, environment, on_line):
                                env={**environment, "YOLODIST_BENCH_START": repr(start)}, start_new_session=True)
     os.close(follower)
     watch = MemoryWatch(process.pid, card, before)
-    watch.start()
     timer = threading.Timer(limit_s, lambda: os.killpg(process.pid, signal.SIGKILL))
-    timer.start()
     said = ""
     try:
+        watch.start()
+        timer.start()
         while True:
             try:
                 piece = os.read(leader, 65536)
@@ -182,6 +182,18 @@ def run_watched(command, card, limit_s, folder, environment, on_line):
         watch.join()
         os.close(leader)
     return code, watch.peak, re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", said)
+
+
+def end_on_signals():
+    """A training has a session of its own and would outlive this process: an exception ends it on the way out. Said
+    for SIGINT, too, which a shell has its background jobs ignore."""
+    def leave(number, _):
+        for one in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(one, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, leave)
 
 
 # ---------------------------------------------------------------- the two sides
@@ -291,7 +303,14 @@ def say_round(case, round_number, side, found):
     print(f"{case['model']} {case['imgsz']} batch {case['batch']}, round {round_number + 1}, {side}: {text}", flush=True)
 
 
-def measure(options, folder, card):
+def finished_case(case, rounds):
+    found = {**{key: value for key, value in case.items() if key != "yaml"}, "all_rounds": rounds,
+             "ours": summary(rounds["ours"]), "peer": summary(rounds["peer"])}
+    return found | {"ratio": ratio(found["ours"], found["peer"], "images_per_s")}
+
+
+def measure(options, folder, card, on_round):
+    """All cases; on_round gets those so far after each training."""
     cases = []
     for model in options.models:
         for side in options.imgs:
@@ -308,10 +327,16 @@ def measure(options, folder, card):
                     found = train(options, case, folder, card)
                     say_round(case, number, side_name, found)
                     rounds[side_name].append(found)
-            del case["yaml"]
-            cases.append({**case, "all_rounds": rounds, "ours": summary(rounds["ours"]), "peer": summary(rounds["peer"])})
-            cases[-1]["ratio"] = ratio(cases[-1]["ours"], cases[-1]["peer"], "images_per_s")
+                    on_round([*cases, finished_case(case, rounds)])
+            cases.append(finished_case(case, rounds))
     return cases
+
+
+def write_whole(file, text):
+    """Never half a file, whenever this process ends."""
+    part = file.with_name(file.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(file)
 
 
 def parse():
@@ -344,6 +369,7 @@ def main():
     if options.as_peer:
         be_the_peer(json.loads(options.as_peer))
         return 1  # it ends itself
+    end_on_signals()
     card = None
     document = {"schema": 1, "device": options.device, "card": "cpu"}
     if options.device == "cuda":
@@ -365,16 +391,20 @@ def main():
     document["peer"] = {"python": options.peer, "note": note}
     if note:
         print(f"peer: {note}")
+
+    def keep(cases, complete=False):
+        end = (f" Peer: {note}." if note else "") + ("" if complete else " Not all of it: the measurement did not end.")
+        document.update(cases=cases, complete=complete, markdown=[
+            f"{document['card']}: yolodist / yolov5 {PEER_VERSION}, and their ratio; medians of {options.rounds} rounds of "
+            f"{options.iterations} iterations.{end}", "", *table(cases)])
+        if options.json:
+            write_whole(options.json, json.dumps(document, indent=1) + "\n")
+        if options.markdown:
+            write_whole(options.markdown, "\n".join(document["markdown"]) + "\n")
+
     with tempfile.TemporaryDirectory(prefix="yolodist-bench-") as holder:
-        document["cases"] = measure(options, pathlib.Path(holder).resolve(), card)
-    document["markdown"] = [f"{document['card']}: yolodist / yolov5 {PEER_VERSION}, and their ratio; medians of "
-                            f"{options.rounds} rounds of {options.iterations} iterations." + (f" Peer: {note}." if note else ""),
-                            "", *table(document["cases"])]
+        keep(measure(options, pathlib.Path(holder).resolve(), card, keep), complete=True)
     print("\n".join(document["markdown"]))
-    if options.json:
-        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    if options.markdown:
-        options.markdown.write_text("\n".join(document["markdown"]) + "\n", encoding="utf-8")
     return 1 if any(case["ours"] is None for case in document["cases"]) else 0
 
 

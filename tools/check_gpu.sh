@@ -24,7 +24,8 @@ usage: tools/check_gpu.sh [--device cuda|cpu] [--output DIR] [--build DIR] [--qu
   --device cpu    everything with the CPU in the card's place: shows that the checks work, not that the card does
   --dry-run       lists each check, what it needs and its command; runs nothing
   YOLODIST_PYTHON_PEER names a Python with yolov5 7.0.14, to be measured beside.
-Ends 0 when nothing failed, 1 when a check failed, 69 where there is no usable card.
+Ends 0 when nothing failed, 1 when a check failed, 69 where there is no usable card, 130 when it was interrupted: what
+was found until then is in the report.
 TEXT
 }
 
@@ -95,6 +96,15 @@ add memory 2400 "a card; the driver's library for what lies outside of the alloc
 add speed 3600 "a card; a Python with yolov5 for the comparison" "img/s, memory, time to the first step at 640 and 1280 px" \
   "$python" "$root/tools/bench_train.py" --yolodist "$bin/yolodist" "${speed[@]}" --json "$json/speed.json"
 
+if [[ -n $only ]]; then
+  IFS=, read -ra wanted <<<"${only:1}"
+  for name in "${wanted[@]:-}"; do
+    [[ -n $name && " ${names[*]} " == *" $name "* ]] || {
+      echo "check_gpu: --only: no check is named '$name'; there are: ${names[*]}" >&2
+      exit 64
+    }
+  done
+fi
 is_wanted() { [[ -z $only || $only == *,$1,* ]]; }
 
 if [[ $dry_run == yes ]]; then
@@ -155,30 +165,56 @@ results=$output/results.tsv
 # Of a log: why a check was skipped, whole or in part; GoogleTest's and unittest's.
 skips_in() { grep -aoE "no card to test on[^']*|not supported here[^']*" "$1" | sort -u | head -n 3 | paste -sd ';' | cut -c 1-400; }
 
+# name, state, seconds, shows, reason
+record() {
+  printf '%s\t%s\t%d\t%s\t%s\n' "$@" >>"$results"
+  echo "   $2 in $3 s${5:+: $5}"
+}
+
 failed=0
+report() {
+  "$python" -B "$root/tools/gpu_report.py" --card "$card" --device "$device" --yolodist "$bin/yolodist" "$output" || failed=1
+  echo "report: $output/report.md, $output/report.json"
+}
+
+# `timeout` has a process group of its own, which a terminal's Ctrl-C does not reach: it passes the signal on.
+pid=
+interrupt() {
+  trap '' INT TERM
+  if [[ -n $pid ]]; then
+    kill -TERM "$pid" 2>/dev/null
+    wait "$pid"
+    record "$name" failed $((SECONDS - begin)) "${shows[i]}" interrupted
+  fi
+  report
+  exit 130
+}
+trap interrupt INT TERM
+
 for i in "${!names[@]}"; do
   name=${names[i]}
   is_wanted "$name" || continue
   log=$output/$name.log
   echo "== $name: ${shows[i]}"
   begin=$SECONDS
-  (cd "$work" && eval "exec timeout --kill-after=20 ${limits[i]} ${commands[i]//RESULTS/$(printf %q "$output")}") >"$log" 2>&1
-  code=$?
+  rm -f "$output/$name.json"  # of a run before
+  # In the background, as bash would see to a signal only at the check's end.
+  (cd "$work" && eval "exec timeout --kill-after=20 ${limits[i]} ${commands[i]//RESULTS/$(printf %q "$output")}") >"$log" 2>&1 &
+  pid=$!
+  wait "$pid"
+  code=$? pid=
   reason=$(skips_in "$log")
   case $code in
     0) state=passed ;;
     77) state=skipped ;;
     124 | 137) state=failed reason="not done after ${limits[i]} s" ;;
-    *) state=failed reason="exit $code: $(grep -av '^[[:space:]]*$' "$log" | tail -n 1 | tr '\t' ' ' | cut -c 1-300)" ;;
+    *) state=failed reason="exit $code: $(grep -av '^[[:space:]]*$' "$log" | tail -n 1 | tr '\t\r' '  ' | cut -c 1-300)" ;;
   esac
   if [[ $code == 0 ]] && grep -aq '^\[  SKIPPED \]' "$log" && ! grep -aq '^\[       OK \]' "$log"; then
     state=skipped
   fi
   [[ $state != failed ]] || failed=1
-  printf '%s\t%s\t%d\t%s\t%s\n' "$name" "$state" $((SECONDS - begin)) "${shows[i]}" "$reason" >>"$results"
-  echo "   $state in $((SECONDS - begin)) s${reason:+: $reason}"
+  record "$name" "$state" $((SECONDS - begin)) "${shows[i]}" "$reason"
 done
-
-"$python" -B "$root/tools/gpu_report.py" --card "$card" --device "$device" --yolodist "$bin/yolodist" "$output" || failed=1
-echo "report: $output/report.md, $output/report.json"
+report
 exit $failed

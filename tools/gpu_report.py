@@ -14,9 +14,9 @@ import sys
 
 
 def read_results(text):
-    """results.tsv: a check a line."""
+    """results.tsv: a check a line. A reason may hold what str.splitlines takes for a line's end, as progress bars do."""
     keys = ("name", "state", "seconds", "shows", "reason")
-    return [dict(zip(keys, line.split("\t"))) | {"seconds": int(line.split("\t")[2])} for line in text.splitlines()]
+    return [dict(zip(keys, line.split("\t"))) | {"seconds": int(line.split("\t")[2])} for line in text.split("\n") if line]
 
 
 def counts(checks):

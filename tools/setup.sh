@@ -19,7 +19,8 @@ usage() {
 usage: tools/setup.sh [--no-packages] [--libtorch VERSION]
   --no-packages        do not install Debian packages (a cluster: compilers and libraries come from elsewhere)
   --libtorch VERSION   fetch another LibTorch, into .deps/libtorch-VERSION: 2.7.1, with CUDA 12.6, for older cards and
-                       drivers; then cmake --preset release -DYOLODIST_LIBTORCH_ROOT=.deps/libtorch-VERSION
+                       drivers; then cmake --preset release -B build/cuda12
+                       -DYOLODIST_LIBTORCH_ROOT=.deps/libtorch-VERSION
   YOLODIST_LIBTORCH_ROOT=DIR   use the LibTorch in DIR (a site-packages folder, or the C++ zip) and fetch none
 TEXT
 }
@@ -140,7 +141,7 @@ install_libtorch() {
   local partial=$libtorch.partial
   rm -rf "$partial"
   mkdir -p "$partial"
-  say "LibTorch: fetching $(grep -c == "$requirements") pinned packages into $libtorch (about 2.5 GB; some minutes)"
+  say "LibTorch: fetching $(grep -c == "$requirements") pinned packages into $libtorch (2 to 3 GB; some minutes)"
   local log
   log=$(mktemp)
   if ! python3 -m pip install --target "$partial" --no-deps --only-binary :all: --disable-pip-version-check --no-input \

@@ -78,6 +78,18 @@ const char* name_of(Precision precision) {
   return "fp32";
 }
 
+Precision precision_named(const std::string& name, bool is_cuda) {
+  if (name == "auto") {
+    return is_cuda ? Precision::fp16 : Precision::fp32;
+  }
+  for (const Precision precision : {Precision::fp64, Precision::fp16, Precision::bf16}) {
+    if (name == name_of(precision)) {
+      return precision;
+    }
+  }
+  return Precision::fp32;
+}
+
 std::string recompute_text(const RecomputePlan& recompute) {
   const auto count = [&](Recompute wanted) { return std::count(recompute.begin(), recompute.end(), wanted); };
   const auto activations = count(Recompute::activations), blocks = count(Recompute::block);

@@ -15,6 +15,9 @@ std::string recompute_text(const RecomputePlan& recompute);
 std::string ranks_text(const std::vector<int>& ranks);
 // "fp32".
 const char* name_of(Precision precision);
+// Of --precision, whose names the command line has checked; "auto" is as in YOLOv5: fp16 mixed precision on
+// cards, fp32 on the CPU.
+Precision precision_named(const std::string& name, bool is_cuda);
 
 // One line: what is the same as in YOLOv5 and what differs.
 std::string summary_of(Planning& planning, const Plan& plan);

@@ -288,6 +288,7 @@ void add_fitting_plan(const Case& c, Diagnosis& d) {
                            : json::object();
   question.card = option<std::string>(planned, "card", "");
   question.is_cuda = !question.card.empty() && question.card != "cpu";
+  question.precision = option<std::string>(c.options, "precision", "auto");
   const FitAnswer answer = fitting_plan(question);
   if (!answer.problem.empty()) {
     return;

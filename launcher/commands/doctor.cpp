@@ -116,7 +116,8 @@ ordered_json document_of(const Situation& s, const std::vector<HostCheck>& check
                           {"cuda", s.versions.cuda},
                           {"nccl", s.versions.nccl},
                           {"mpi", s.mpi},
-                          {"cuda_targets", s.versions.cuda_targets}};
+                          {"capabilities", device::capabilities_text({s.versions.libtorch, s.versions.cuda,
+                                                                      s.versions.cuda_targets})}};
   document["host_memory_bytes"] = s.host.memory.count;
   document["host_memory_available_bytes"] = amount(s.host.memory_available);
   document["cgroup_memory_bytes"] = amount(s.host.cgroup.memory);

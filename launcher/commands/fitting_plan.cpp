@@ -13,6 +13,7 @@
 #include "common/plan/bounds.h"
 #include "common/plan/cards.h"
 #include "common/plan/planner.h"
+#include "common/plan/summary.h"
 #include "launcher/cli/options.h"
 #include "launcher/cli/plan_command_line.h"
 
@@ -30,12 +31,16 @@ std::string budget_option(int64_t bytes) {
   return printf_string("--device-memory %.2fGiB", static_cast<double>(bytes) / 1073741824.0);
 }
 
+plan::Precision precision_of(const FitQuestion& question) {
+  return plan::precision_named(question.precision, question.is_cuda);
+}
+
 // The card of the catalogue that this one is; where it is not in there, one with the same memory, or else a
 // larger one with a budget. What is returned and the option are the same to `yolodist plan`.
 plan::Device card_like(const FitQuestion& question, FitAnswer& answer) {
   const plan::CardCatalogue catalogue = plan::read_shipped_cards();
   const auto take = [&](const plan::Card& card, int64_t budget_bytes) {
-    plan::Device device = plan::device_of_card(card, plan::Precision::fp32);
+    plan::Device device = plan::device_of_card(card, precision_of(question));
     answer.card_option = cat("--card ", cli::shell_word(card.name));
     if (budget_bytes < device.budget_bytes) {
       device.budget_bytes = budget_bytes;
@@ -87,6 +92,7 @@ plan::Request request_of(const FitQuestion& question, const model_spec::ModelSpe
   plan::Request request;
   request.spec = &spec;
   plan::Workload& w = request.workload;
+  w.precision = precision_of(question);
   w.imgsz_px = w.height_px = w.width_px = plan::side_on_stride(spec, question.imgsz_px);
   w.validation_height_px = w.validation_width_px = plan::largest_validation_side(spec, w.imgsz_px);
   request.matches_a_picture = plan::most_matches(spec, assumed_targets);
@@ -167,6 +173,9 @@ std::string plan_command(const FitQuestion& question, const FitAnswer& answer) {
       cat("--ranks ", std::max(1, question.ranks))};
   if (question.class_count > 0) {
     words.push_back(cat("--nc ", question.class_count));
+  }
+  if (question.precision != "auto") {
+    words.push_back(cat("--precision ", question.precision));
   }
   if (!answer.card_option.empty()) {
     words.push_back(answer.card_option);

@@ -19,6 +19,7 @@ struct FitQuestion {
   std::string card{};        // as the driver or the catalogue names it; "" = not known
   int64_t memory_bytes = 0;  // of the card, or the budget of each rank
   bool is_cuda = true;
+  std::string precision = "auto";  // as of --precision
 };
 
 struct FitAnswer {

@@ -16,6 +16,7 @@
 #include "common/plan/bounds.h"
 #include "common/plan/budgets.h"
 #include "common/plan/report.h"
+#include "common/plan/summary.h"
 #include "launcher/cli/plan_command_line.h"
 #include "launcher/commands/job.h"
 #include "launcher/commands/placement.h"
@@ -46,14 +47,6 @@ std::vector<fs::path> model_files(const std::vector<std::string>& names) {
   return files;
 }
 
-// "auto" as a training takes it on such a device.
-Precision precision_of(const std::string& text, bool is_cuda) {
-  return text == "fp64"                                  ? Precision::fp64
-         : text == "fp16" || (text == "auto" && is_cuda) ? Precision::fp16
-         : text == "bf16"                                ? Precision::bf16
-                                                         : Precision::fp32;
-}
-
 void check_precision(const std::string& text, bool is_cuda) {
   if (is_cuda && text == "fp64") {
     throw UsageError("--precision fp64 is for the CPU", "Plan fp32, fp16 or bf16 for cards.");
@@ -63,8 +56,8 @@ void check_precision(const std::string& text, bool is_cuda) {
 std::vector<plan::Device> devices_of_cards(const cli::PlanOptions& o, const plan::CardCatalogue& catalogue) {
   std::vector<plan::Device> devices;
   for (const std::string& name : o.cards) {
-    devices.push_back(
-        plan::device_of_card(plan::find_card(catalogue, name), precision_of(o.precision, /*is_cuda=*/true)));
+    devices.push_back(plan::device_of_card(plan::find_card(catalogue, name),
+                                           plan::precision_named(o.precision, /*is_cuda=*/true)));
   }
   const auto ranks = static_cast<size_t>(std::max(o.ranks, 1));
   while (devices.size() < ranks) {
@@ -100,7 +93,8 @@ std::vector<plan::Device> devices_of_machine(const cli::PlanOptions& o,
   }
   found.resize(o.ranks > 0 ? static_cast<size_t>(o.ranks) : found.size());
   for (const device::CudaDevice& device : found) {
-    devices.push_back(planned_device(catalogue, device, precision_of(o.precision, /*is_cuda=*/true)));
+    devices.push_back(
+        planned_device(catalogue, device, plan::precision_named(o.precision, /*is_cuda=*/true)));
   }
   return devices;
 }
@@ -110,7 +104,7 @@ plan::Request request_of(const cli::PlanOptions& o, const model_spec::ModelSpec&
   plan::Request request;
   request.spec = &spec;
   plan::Workload& w = request.workload;
-  w.precision = precision_of(o.precision, devices.front().kind == DeviceKind::cuda);
+  w.precision = plan::precision_named(o.precision, devices.front().kind == DeviceKind::cuda);
   w.imgsz_px = plan::side_on_stride(spec, side_px);
   w.height_px = w.width_px = plan::largest_training_side(spec, w.imgsz_px, o.multi_scale);
   w.validation_height_px = w.validation_width_px = plan::largest_validation_side(spec, w.imgsz_px);

@@ -17,6 +17,7 @@
 #include "launcher/cli/slurm_command_line.h"
 #include "launcher/commands/job.h"
 #include "launcher/commands/slurm_script.h"
+#include "launcher/device/network.h"
 #include "launcher/workers/worker_command.h"
 
 namespace yolodist::commands {
@@ -110,6 +111,7 @@ int slurm(const std::vector<std::string>& words) {
   if (line.job.program.empty()) {
     line.job.program = std::filesystem::read_symlink("/proc/self/exe").string();
   }
+  line.job.net_if = join(device::parse_interfaces(line.job.net_if).items, ",");
   const std::string script = slurm_script(line.job);
   if (!line.is_submitted) {
     return print(script);

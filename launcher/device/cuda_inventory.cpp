@@ -24,7 +24,7 @@ struct NvmlPciInfo {
   unsigned int domain, bus, device, pci_device_id, pci_subsystem_id;
   char bus_id[32];
 };
-constexpr int nvml_success = 0, nvml_library_not_found = 12;
+constexpr int nvml_success = 0, nvml_no_permission = 4, nvml_library_not_found = 12;
 constexpr unsigned int text_bytes = 96;
 
 class Nvml {
@@ -93,16 +93,18 @@ class Nvml {
     return cuda_version_ == nullptr || cuda_version_(&version) != nvml_library_not_found;
   }
 
-  // `refused` counts the cards that cannot be opened.
-  std::vector<CudaDevice> all(int& refused) const {
+  // `closed`: those that cannot be opened.
+  std::vector<CudaDevice> all(ClosedCards& closed) const {
     std::vector<CudaDevice> devices;
     unsigned int count = 0;
     count_(&count);
     for (unsigned int i = 0; i < count; ++i) {
       NvmlDevice handle = nullptr;
       // A card that is lost or that the container may not see is left out, as CUDA does.
-      if (by_index_(i, &handle) != nvml_success) {
-        ++refused;
+      if (const int result = by_index_(i, &handle); result != nvml_success) {
+        closed.all_refused = closed.all_refused && result == nvml_no_permission;
+        closed.text = error_text_(result);
+        ++closed.count;
         continue;
       }
       if (!is_cut(handle)) {
@@ -269,13 +271,13 @@ CudaInventory read_cuda_inventory(const std::optional<std::string>& visible, con
   if (!nvml.problem().what.empty()) {
     return fail(nvml.problem());
   }
-  int refused = 0;
-  const std::vector<CudaDevice> all = nvml.all(refused);
+  ClosedCards closed;
+  const std::vector<CudaDevice> all = nvml.all(closed);
   inventory.driver = nvml.driver();
   inventory.driver_cuda = nvml.driver_cuda();
   inventory.visible = visible;
   if (all.empty()) {
-    return fail(no_card_is_shown(refused, files));
+    return fail(no_card_is_shown(closed, files));
   }
   inventory.has_card = true;
   if (!nvml.has_cuda_library()) {

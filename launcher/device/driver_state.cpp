@@ -159,11 +159,17 @@ DriverProblem driver_does_not_answer(int result, const std::string& text, const 
           "nvidia-smi and the kernel's log (dmesg, NVRM) say more."};
 }
 
-DriverProblem no_card_is_shown(int refused, const DriverFiles& files) {
-  if (refused > 0) {
-    DriverProblem problem = may_not_open(cat("the ", refused, refused == 1 ? " card" : " cards"));
+DriverProblem no_card_is_shown(const ClosedCards& closed, const DriverFiles& files) {
+  const std::string cards = cat("the ", closed.count, closed.count == 1 ? " card" : " cards");
+  if (closed.count > 0 && closed.all_refused) {
+    DriverProblem problem = may_not_open(cards);
     problem.what += ", which the NVIDIA driver has";
     return problem;
+  }
+  if (closed.count > 0) {
+    return {cat("the NVIDIA driver cannot open ", cards, in_brackets(closed.text, "")),
+            "The kernel's log (dmesg: NVRM, Xid) says more; a reset of the card or a new start of the host "
+            "may help."};
   }
   return {cat("the NVIDIA driver knows no device here", files.card_nodes == 0 ? " (no /dev/nvidia0)" : ""),
           files.is_container

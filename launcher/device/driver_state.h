@@ -28,8 +28,14 @@ DriverProblem library_is_missing(const std::string& library, const DriverFiles& 
 // `result` is what nvmlInit returned, `text` NVML's words for it, `library_version` that of the library.
 DriverProblem driver_does_not_answer(int result, const std::string& text, const std::string& library_version,
                                      const DriverFiles& files);
-// The driver answers, but names no card; `refused` = cards that it has and does not open.
-DriverProblem no_card_is_shown(int refused, const DriverFiles& files);
+// Cards that the driver has and does not open.
+struct ClosedCards {
+  int count = 0;
+  bool all_refused = true;  // for want of permission; else something is wrong with a card
+  std::string text;         // NVML's words for the last one
+};
+// The driver answers, but names no card.
+DriverProblem no_card_is_shown(const ClosedCards& closed, const DriverFiles& files);
 DriverProblem cuda_library_is_missing(const std::string& driver, const DriverFiles& files);
 
 }  // namespace yolodist::device

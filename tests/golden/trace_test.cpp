@@ -158,7 +158,8 @@ void expect_row(const nlohmann::json& row, double tolerance, const train::Traini
     return;
   }
   if (plan.makes_step) {
-    expect_relative(result.gradient_norm, row.at("gradient_norm"), 10 * tolerance, "gradient norm");
+    expect_relative(result.known_step->gradient_norm, row.at("gradient_norm"), 10 * tolerance,
+                    "gradient norm");
   }
   expect_whole(row.at("model"), t.model->state, tolerance, "model");
   expect_whole(row.at("ema"), t.ema->model().state, tolerance, "ema");

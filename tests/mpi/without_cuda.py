@@ -146,7 +146,7 @@ class Refused(product.ProductTest):
         document = json.loads(process.stdout)
         self.assertEqual([(device["capability"], device["runs"]) for device in document["devices"]],
                          [("3.5", False), ("8.0", True), ("8.0", True)])
-        self.assertIn("sm_80", document["versions"]["cuda_targets"])
+        self.assertIn("8.0", document["versions"]["capabilities"])
         self.assertIn(document["least_driver"], (580, 525))
 
     def test_plan_says_it_and_plans(self):

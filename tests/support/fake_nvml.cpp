@@ -6,10 +6,11 @@
 //   "only-N"    of these, card N alone, as where a control group hides the others; its number is 0 then
 //   "unlike"    a T4 and, as number 1, an A100: CUDA's own order has the faster one first
 //   "cut"       card 0 cut into two slices, card 1 whole
+//   "none"      a driver without cards
 // FAKE_NVML_PROCESSES: who computes on every card, and with how many MiB: "own 100, 7 30, 8 hidden", by pid
 // ("own": this process; "hidden": not told); "refused": the question is.
-//   "none"      a driver without cards
-// FAKE_NVML_INIT: what nvmlInit returns, a number. FAKE_NVML_REFUSED=1: no card may be opened.
+// FAKE_NVML_INIT: what nvmlInit returns, a number. FAKE_NVML_REFUSED: what opening a card
+// returns, 4: no permission.
 // FAKE_NVML_DRIVER: the driver's version. FAKE_NVML_CUDA: its newest CUDA, 12040; "missing": libcuda is not
 // found. FAKE_NVML_CAPABILITIES: of the cards in their order, "7.0 8.9"; the last one counts for all that
 // follow. FAKE_NVML_NAMED=1 puts the host's name into the UUIDs, where ranks are on several hosts of one
@@ -104,7 +105,10 @@ int nvmlShutdown() {
   return 0;
 }
 const char* nvmlErrorString(int result) {
-  return result == 9 ? "Driver Not Loaded" : result == 18 ? "Driver/library version mismatch" : "an error";
+  return result == 9    ? "Driver Not Loaded"
+         : result == 18 ? "Driver/library version mismatch"
+         : result == 15 ? "GPU is lost"
+                        : "an error";
 }
 int nvmlSystemGetNVMLVersion(char* text, unsigned length) {
   copy(variable("FAKE_NVML_DRIVER", "580.65.06"), text, length);
@@ -118,9 +122,8 @@ int nvmlDeviceGetCount_v2(unsigned* count) {
   return 0;
 }
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void** device) {
-  if (std::getenv("FAKE_NVML_REFUSED") != nullptr) {
-    constexpr int no_permission = 4;
-    return no_permission;
+  if (const char* result = std::getenv("FAKE_NVML_REFUSED"); result != nullptr) {
+    return std::atoi(result);
   }
   *device = &devices[index];
   return 0;

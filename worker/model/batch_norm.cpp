@@ -108,7 +108,10 @@ void update_running_statistics(const StateDict& state, const BatchNormTable& tab
   for (const std::string& name : table.names) {
     counts.push_back(state.at(name + ".num_batches_tracked"));
   }
-  at::Tensor pooled = pooled_statistics(table, rows).to(running.front().device());
+  at::Tensor pooled = pooled_statistics(table, rows);
+  if (!running.front().is_cpu()) {
+    pooled = pooled.pin_memory().to(running.front().device(), /*non_blocking=*/true);
+  }
   // running <- (1 - m) running + m batch, in double.
   const at::Tensor moved =
       at::cat(running).to(at::kDouble).mul_(1 - bn_momentum).add_(pooled.mul_(bn_momentum));

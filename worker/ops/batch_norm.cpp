@@ -4,6 +4,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/batch_norm_update_stats.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/native_batch_norm.h>
 #include <ATen/ops/native_batch_norm_backward.h>
 #include <ATen/ops/rsqrt.h>
@@ -47,11 +48,12 @@ NormGradients normalise_backward(const at::Tensor& gradient, bool is_own, const 
   if (sums_in_double(x)) {
     return backward_in_double(gradient, is_own, x, norm, statistics, needs);
   }
-  const at::Tensor none;
+  // On a card an empty tensor says that the running statistics count; an undefined one is a fault there.
+  const at::Tensor none, empty = at::empty({0}, norm.weight.options());
   auto [dx, dweight, dbias] = at::native_batch_norm_backward(
       gradient, x, norm.weight, of_batch ? none : statistics.mean, of_batch ? none : statistics.variance,
-      of_batch ? statistics.mean : none, statistics.inverse_deviation, /*train=*/of_batch, norm.eps,
-      {needs.x, needs.weight, needs.bias});
+      of_batch ? statistics.mean : empty, of_batch ? statistics.inverse_deviation : empty, /*train=*/of_batch,
+      norm.eps, {needs.x, needs.weight, needs.bias});
   return {std::move(dx), std::move(dweight), std::move(dbias)};
 }
 

@@ -161,6 +161,15 @@ bool is_named(const protocol::Start& start) {
          (start.attempt == 0 && std::filesystem::path(start.options.resume_from).extension() == ".pt");
 }
 
+// "auto" follows the device, and with it the recipe.
+void warn_of_other_precision(const Training& t, const checkpoint::Checkpoint& from) {
+  const std::string before = from.meta.value("precision", precision_name(t));
+  if (t.is_leader() && before != precision_name(t)) {
+    log::warning(cat("the run was trained in ", before, " until now, and goes on in ", precision_name(t),
+                     ", which --precision ", t.options.precision, " means on ", t.device.str()));
+  }
+}
+
 void restore_newest(Training& t) {
   const std::filesystem::path last = t.run.weights_last();
   checkpoint::Readable found;
@@ -187,12 +196,15 @@ void restore_newest(Training& t) {
   if (!t.is_leader()) {
     found = {.file = parts[1], .checkpoint = checkpoint::read_checkpoint(parts[1]), .passed_over = {}};
   }
+  warn_of_other_precision(t, found.checkpoint);
   restore(t, found.checkpoint, found.file);
 }
 
 void resume(Training& t, const protocol::Start& start) {
   if (is_named(start)) {
-    restore(t, checkpoint::read_checkpoint(start.resume_checkpoint), start.resume_checkpoint);
+    const checkpoint::Checkpoint from = checkpoint::read_checkpoint(start.resume_checkpoint);
+    warn_of_other_precision(t, from);
+    restore(t, from, start.resume_checkpoint);
   } else {
     restore_newest(t);
   }

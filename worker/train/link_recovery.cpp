@@ -29,7 +29,11 @@ void write_report(const Training& t, const LostLink& lost) {
                        {"what", lost.what},
                        {"collectives", lost.collectives}};
   try {
-    const auto file = t.run.link_report(t.attempt, t.rank, t.reconnects);
+    int number = 0;  // a resumed run keeps what lies there
+    while (std::filesystem::exists(t.run.link_report(t.attempt, t.rank, number))) {
+      ++number;
+    }
+    const auto file = t.run.link_report(t.attempt, t.rank, number);
     std::filesystem::create_directories(file.parent_path());
     write_file_atomically(file, report.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
   } catch (const std::exception& error) {

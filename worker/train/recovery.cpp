@@ -202,7 +202,7 @@ void StepSnapshot::take(const Training& t) {
     values_[k].copy_(t.model->state[statistics_[k]]);
   }
   gradients_.clear();
-  if (t.state.last_step_iteration != t.iteration() - 1) {
+  if (t.state.last_step_iteration != t.iteration() - 1 && t.state.batch != 0) {
     const memory::KindScope kind(memory::Kind::host);
     for (const at::Tensor& bucket : t.reducer->buckets()) {
       gradients_.push_back(bucket.to(at::kCPU, bucket.scalar_type(), /*non_blocking=*/false, /*copy=*/true));

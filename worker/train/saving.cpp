@@ -10,6 +10,7 @@
 #include "common/base/text.h"
 #include "common/run/ownership.h"
 #include "worker/memory/mark.h"
+#include "worker/train/planning.h"
 
 namespace yolodist::train {
 namespace {
@@ -97,6 +98,19 @@ void state_from_json(const json& meta, Training& t) {
   }
 }
 
+// The gradients of an unfinished step have the loss scale of the run that saved them; one that goes on in
+// another precision has another, or none.
+void rescale_gradients(const json& meta, Training& t) {
+  const json scaler = meta.value("scaler", json());
+  const double stored = scaler.is_object() ? scaler.at("scale").get<double>() : 1.0;
+  const double own = t.scaler ? t.scaler->state().scale : 1.0;
+  if (own != stored) {
+    for (const at::Tensor& bucket : t.reducer->buckets()) {
+      at::Tensor(bucket).mul_(own / stored);
+    }
+  }
+}
+
 // Every live tensor of `to` must be in `from`, with its shape.
 void copy_into(const NamedTensors& to, const NamedTensors& from, const std::string& what) {
   std::map<std::string, const at::Tensor*> stored;
@@ -158,6 +172,7 @@ checkpoint::Checkpoint state_of(const Training& t, bool with_gradients, Tensors 
   checkpoint.meta["strides"] = t.model->spec.strides_px;
   checkpoint.meta["bn_group"] = t.options.bn_group;
   checkpoint.meta["world_size"] = t.world_size;
+  checkpoint.meta["precision"] = precision_name(t);
   return checkpoint;
 }
 
@@ -199,6 +214,7 @@ void restore(Training& t, const checkpoint::Checkpoint& checkpoint, const std::f
   }
   try {
     state_from_json(checkpoint.meta, t);
+    rescale_gradients(checkpoint.meta, t);
   } catch (const json::exception& failure) {
     throw DataError(cat(file.string(), ": its training state cannot be read: ", failure.what()));
   }

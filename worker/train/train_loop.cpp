@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -57,9 +58,23 @@ struct Session {
   double seconds_before = 0;  // trained by earlier attempts
 };
 
+// The console gets the first only: some at the start are usual, while the loss scale settles.
+void record_skip(Session& s, const std::optional<TakenStep>& step) {
+  if (!s.metrics || !step || !step->is_skipped) {
+    return;
+  }
+  const std::string detail = cat(
+      "the step of iteration ", step->iteration, " was skipped, since its fp16 gradients were not finite (",
+      s.t.state.skipped_steps, " so far); the loss scale is now ", step->loss_scale);
+  if (s.t.state.skipped_steps == 1) {
+    log::info(detail);
+  }
+  s.metrics->add(telemetry::EventRow{s.t.attempt, step->iteration, "step_skipped", detail});
+}
+
 // Before each save: what the state does not know yet.
 void complete_state(Session& s) {
-  take_step_outcome(s.t);
+  record_skip(s, take_step_outcome(s.t));
   s.t.state.seconds = s.seconds_before + seconds_since(s.start);
 }
 
@@ -155,28 +170,15 @@ void name_stragglers(Session& s, const std::vector<RankReport>& ranks) {
   }
 }
 
-// The console gets the first only: some at the start are usual, while the loss scale settles.
-void record_skip(Session& s) {
-  if (!s.metrics) {
-    return;
-  }
-  const Training& t = s.t;
-  const std::string detail =
-      cat("a step was skipped, since its fp16 gradients were not finite (", t.state.skipped_steps,
-          " of so far ", t.state.step + 1, "); the loss scale is now ", t.scaler->state().scale);
-  if (t.state.skipped_steps == 1) {
-    log::info(detail);
-  }
-  s.metrics->add(telemetry::EventRow{t.attempt, t.iteration(), "step_skipped", detail});
-}
-
 // One iteration and its place in the books. Returns the votes of all ranks; nothing when memory ran out or
 // devices lost each other: then the run is back where the step began.
 std::optional<Votes> iterate(Session& s, ShardLoader& loader, int64_t& instances) {
   Training& t = s.t;
   const auto begin = Clock::now();
   s.sampling->running(t.iteration());
-  if (std::exchange(s.is_first_iteration, false) || t.state.last_step_iteration == t.iteration() - 1) {
+  // An unfinished step ends at an epoch's border, too.
+  if (std::exchange(s.is_first_iteration, false) || t.state.batch == 0 ||
+      t.state.last_step_iteration == t.iteration() - 1) {
     s.before_step.take(t);
   }
   const IterationPlan plan = plan_iteration(t);
@@ -189,7 +191,6 @@ std::optional<Votes> iterate(Session& s, ShardLoader& loader, int64_t& instances
                      .checkpoint = plan.makes_step && s.checkpoints->is_due(),
                      .give_up = s.checkpoints->must_end(),
                      .data_lost = data_lost};
-  const int64_t skipped_before = t.state.skipped_steps;
   const IterationResult result = run_iteration(t, plan, groups, wishes);
   if (result.votes.data_lost) {
     return result.votes;
@@ -205,15 +206,15 @@ std::optional<Votes> iterate(Session& s, ShardLoader& loader, int64_t& instances
   }
   s.worst = worst_rank(t, result.ranks);
   name_stragglers(s, result.ranks);
-  if (t.state.skipped_steps > skipped_before) {
-    record_skip(s);
-  }
+  record_skip(s, result.known_step);
   record_iteration(s, plan, result, seconds_since(begin));
   instances = result.target_count;
-  t.state.epoch_sum.box += result.losses.box;
-  t.state.epoch_sum.objectness += result.losses.objectness;
-  t.state.epoch_sum.classes += result.losses.classes;
-  ++t.state.epoch_iterations;
+  if (std::isfinite(result.losses.total())) {  // not so: a skipped step of fp16
+    t.state.epoch_sum.box += result.losses.box;
+    t.state.epoch_sum.objectness += result.losses.objectness;
+    t.state.epoch_sum.classes += result.losses.classes;
+    ++t.state.epoch_iterations;
+  }
   if (plan.makes_step) {
     t.state.last_step_iteration = t.iteration();
     ++t.state.step;

@@ -188,7 +188,7 @@ struct Passed {
   std::vector<std::vector<double>> rows;  // of the exchange, a group each
   std::optional<memory::Shortage> shortage;
   std::optional<LostLink> link_failure;
-  at::Tensor room_for_update;
+  std::vector<at::Tensor> room;  // for the update
 };
 
 Passed run_groups(Training& t, const IterationPlan& plan, const std::vector<GroupBatch>& groups,
@@ -205,8 +205,7 @@ Passed run_groups(Training& t, const IterationPlan& plan, const std::vector<Grou
     }
     const memory::PhaseScope phase(memory::Phase::optimizer);
     t.injected->enter(memory::Phase::optimizer, t.iteration());
-    passed.room_for_update =
-        at::empty({update_bytes(t)}, at::TensorOptions().dtype(at::kByte).device(t.device));
+    passed.room = room_for_update(t);
   } catch (const c10::OutOfMemoryError&) {
     clear_backward_queue();
     passed.shortage = memory::take_shortage();
@@ -271,14 +270,14 @@ IterationResult run_iteration(Training& t, const IterationPlan& plan, const std:
   result.shortage = std::move(passed.shortage);
   result.lost_link = exchange.anyone_lost_link();
   result.link_failure = std::move(passed.link_failure);
-  passed.room_for_update.reset();
+  passed.room.clear();
   if (result.ran_out || result.lost_link) {
     if (plan.makes_step && !result.lost_link) {
       t.reducer->finish(reduction_deadline(t));  // what others have started has to end
     }
     return result;
   }
-  result.gradient_norm = take_step_outcome(t);  // of an earlier step
+  result.known_step = take_step_outcome(t);  // an earlier one
   result.losses = take_losses(exchange.rows());
   const bool is_finite = std::isfinite(result.losses.total());
   if (!is_finite && !t.scaler) {
@@ -298,7 +297,7 @@ IterationResult run_iteration(Training& t, const IterationPlan& plan, const std:
   if (plan.makes_step) {
     update_parameters(t, plan.settings);
     if (t.device.is_cpu()) {
-      result.gradient_norm = take_step_outcome(t);
+      result.known_step = take_step_outcome(t);
     }
   }
   return result;

@@ -14,6 +14,7 @@
 #include "worker/memory/budget.h"
 #include "worker/train/row_exchange.h"
 #include "worker/train/training.h"
+#include "worker/train/update.h"
 
 namespace yolodist::train {
 
@@ -56,9 +57,9 @@ struct IterationResult {
   loss::LossItems losses;    // of the global batch
   int64_t target_count = 0;  // of the global batch
   Votes votes;               // of any rank
-  // Before clipping, of the last step whose outcome is known: on the CPU this iteration's if it made one, on
-  // a card an earlier one's, since nothing waits for it. 0: of none.
-  double gradient_norm = 0;
+  // The step whose outcome became known: on the CPU this iteration's if it made one, on a card an earlier
+  // one's, since nothing waits for it.
+  std::optional<TakenStep> known_step;
   std::vector<RankReport> ranks;
   // Memory ran out on some rank: no parameter and no statistic has moved, gradients are worthless, losses are
   // not set. The step is to be given up and done again.

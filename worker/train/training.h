@@ -29,6 +29,10 @@
 #include "worker/optim/schedule.h"
 #include "worker/parallel/bucketed_reducer.h"
 
+namespace c10 {
+class Event;
+}  // namespace c10
+
 namespace yolodist::data {
 class PictureCache;  // its header brings OpenCV
 }
@@ -67,7 +71,8 @@ struct RunState {
 
 // What the last optimizer step came to, as the device will have written it when it gets there.
 struct StepOutcome {
-  at::Tensor values;  // on the device, fp64 [3]: gradient's norm, 1 = not finite, loss scale from now on
+  at::Tensor values;  // in host memory, fp64 [3]: gradient's norm, 1 = not finite, loss scale from now on
+  std::shared_ptr<const c10::Event> arrived;  // once the values are there; null where they are at once
   int64_t iteration = 0;
   int epoch = 0;
 };

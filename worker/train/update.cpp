@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/train/update.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros_like.h>
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <limits>
+#include <memory>
 #include <utility>
 
 #include "common/base/error.h"
@@ -30,10 +34,15 @@ void diverge(double value, const char* what, int epoch, int64_t iteration) {
                  "Lower lr0 or check the labels; the last checkpoint is from before.");
 }
 
-int64_t update_bytes(const Training& t) {
-  constexpr int64_t norms_and_scalars = int64_t{64} << 10;
-  return norms_and_scalars +
-         6 * memory::rounded(t.model->batch_norms.channel_count * int64_t{sizeof(double)});
+std::vector<at::Tensor> room_for_update(const Training& t) {
+  constexpr int64_t norms_and_scalars_bytes = int64_t{64} << 10;
+  constexpr int channel_rows = 6;
+  const at::TensorOptions on_device = at::TensorOptions().device(t.device);
+  std::vector<at::Tensor> room = {at::empty({norms_and_scalars_bytes}, on_device.dtype(at::kByte))};
+  for (int row = 0; row < channel_rows; ++row) {
+    room.push_back(at::empty({t.model->batch_norms.channel_count}, on_device.dtype(at::kDouble)));
+  }
+  return room;
 }
 
 void spoil_gradients(Training& t) {
@@ -50,24 +59,36 @@ void update_parameters(Training& t, const optim::IterationSettings& settings) {
   }
   t.reducer->zero();
   t.ema->update(*t.model);  // of a step that is skipped too, as in YOLOv5
+  const at::Tensor values = at::stack({gradients.norm, gradients.is_bad.to(at::kDouble),
+                                       t.scaler ? scale.to(at::kDouble) : at::zeros_like(gradients.norm)});
   t.step_outcome =
-      StepOutcome{.values = at::stack({gradients.norm, gradients.is_bad.to(at::kDouble),
-                                       t.scaler ? scale.to(at::kDouble) : at::zeros_like(gradients.norm)}),
-                  .iteration = t.iteration(),
-                  .epoch = t.state.epoch};
+      StepOutcome{.values = values, .arrived = nullptr, .iteration = t.iteration(), .epoch = t.state.epoch};
+  if (!t.device.is_cpu()) {
+    const memory::KindScope kind(memory::Kind::host);
+    t.step_outcome->values = values.to(at::kCPU, /*non_blocking=*/true);  // into pinned memory
+    const auto arrived = std::make_shared<c10::Event>(t.device.type());
+    arrived->record(c10::impl::VirtualGuardImpl(t.device.type()).getStream(t.device));
+    t.step_outcome->arrived = arrived;
+  }
 }
 
-double take_step_outcome(Training& t) {
+std::optional<TakenStep> take_step_outcome(Training& t) {
   if (!t.step_outcome) {
-    return 0;
+    return std::nullopt;
   }
   const StepOutcome outcome = *std::exchange(t.step_outcome, std::nullopt);
-  const at::Tensor on_host = outcome.values.to(at::kCPU);
-  const double* values = on_host.const_data_ptr<double>();
+  if (outcome.arrived) {
+    outcome.arrived->synchronize();
+  }
+  const double* values = outcome.values.const_data_ptr<double>();
   const double norm = values[0];
-  if (values[1] == 0) {
+  TakenStep step{.iteration = outcome.iteration,
+                 .gradient_norm = norm,
+                 .is_skipped = values[1] != 0,
+                 .loss_scale = values[2]};
+  if (!step.is_skipped) {
     t.state.skipped_in_a_row = 0;
-    return norm;
+    return step;
   }
   if (!t.scaler) {
     diverge(norm, "gradient's norm", outcome.epoch, outcome.iteration);
@@ -80,7 +101,7 @@ double take_step_outcome(Training& t) {
                    "Lower lr0, check the labels, or train with --precision fp32; the last checkpoint is from "
                    "before.");
   }
-  return norm;
+  return step;
 }
 
 }  // namespace yolodist::train

@@ -4,13 +4,18 @@
 
     gpu_scripts_test.py FAKE_NVML [unittest arguments]    the stand-in for the driver's library
 """
+import argparse
+import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import unittest
+from contextlib import redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 sys.dont_write_bytecode = True
 ROOT = Path(__file__).resolve().parents[3]
@@ -63,6 +68,13 @@ class CheckGpu(unittest.TestCase):
     def test_only_lists_those_that_are_named(self):
         process, _ = check_gpu("--dry-run", "--only", "nccl,speed")
         self.assertEqual(re.findall(r"^(\w+) \(", process.stdout, re.M), ["nccl", "speed"])
+
+    def test_a_check_that_it_does_not_have_is_refused(self):
+        for names in ("parrity", "nccl,parrity", ",", "*"):
+            for words in (["--dry-run"], ["--device", "cpu"]):
+                process, left = check_gpu("--only", names, *words)
+                self.assertEqual((process.returncode, left), (64, []), names)
+                self.assertIn(" ".join(CHECKS), process.stderr)
 
     def test_without_a_card_it_ends_with_69_and_says_why(self):
         process, left = check_gpu(CUDA_VISIBLE_DEVICES="99")
@@ -131,6 +143,27 @@ class BenchTrain(unittest.TestCase):
             self.assertEqual(len(list(Path(folder).glob("labels/train/*.txt"))), 48)
             self.assertIn(f"path: {folder}", yaml.read_text())
 
+    def test_what_a_round_found_is_kept_before_the_next(self):
+        options = argparse.Namespace(models=["yolov5n"], imgs=[64], batches=[4], warmup=1, iterations=2, rounds=2, peer=None)
+        kept = []
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(
+                bench_train, "train_ours", side_effect=[side(10), side(30)]), redirect_stdout(io.StringIO()):
+            cases = bench_train.measure(options, Path(folder), None, lambda cases: kept.append(cases[0]["ours"]["images_per_s"]))
+        self.assertEqual(kept, [10, 20])
+        self.assertEqual((len(cases), cases[0]["ours"]["rounds"], "yaml" in cases[0]), (1, 2, False))
+
+    def test_a_training_ends_with_the_measurement(self):
+        program = ("import bench_train, os\nbench_train.end_on_signals()\n"
+                   "bench_train.run_watched(['sh', '-c', 'echo pid $$; exec sleep 300'], None, 300, '.', dict(os.environ),"
+                   " lambda text, _: print(text, flush=True))")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(signal=number), subprocess.Popen([sys.executable, "-B", "-c", program], cwd=ROOT / "tools",
+                                                               text=True, stdout=subprocess.PIPE) as process:
+                training = int(process.stdout.readline().split()[1])
+                process.send_signal(number)
+                self.assertEqual(process.wait(timeout=30), 128 + number)
+                self.assertFalse(Path(f"/proc/{training}").exists())
+
     def test_memory_of_this_process_is_found(self):
         self.assertGreater(bench_train.tree_bytes(os.getpid()), MIB)
 
@@ -170,6 +203,11 @@ class BenchMemory(unittest.TestCase):
 
 class Report(unittest.TestCase):
     RESULTS = "doctor\tpassed\t2\tdriver\t\nnccl\tskipped\t9\tcollectives\tnot supported here: NCCL refuses\nspeed\tfailed\t3\timg/s\texit 1: a | b\n"
+
+    def test_a_reason_may_hold_a_carriage_return(self):
+        checks = gpu_report.read_results("speed\tfailed\t3\timg/s\texit 1: 10%\r20%\x0b\nnccl\tpassed\t1\tall\t\n")
+        self.assertEqual([check["name"] for check in checks], ["speed", "nccl"])
+        self.assertEqual(checks[0]["reason"], "exit 1: 10%\r20%\x0b")
 
     def test_says_what_passed_failed_and_was_skipped_and_why(self):
         checks = gpu_report.read_results(self.RESULTS)

@@ -164,8 +164,15 @@ TEST_F(DriverState, ADriverWithoutCardsSaysSo) {
 }
 
 TEST_F(DriverState, CardsThatCannotBeOpenedAreCounted) {
-  const Variable refused("FAKE_NVML_REFUSED", "1");
+  const Variable refused("FAKE_NVML_REFUSED", "4");
   EXPECT_THAT(read().problem, HasSubstr("no permission for the 3 cards"));
+}
+
+TEST_F(DriverState, LostCardsAreNoQuestionOfPermission) {
+  const Variable lost("FAKE_NVML_REFUSED", "15");
+  EXPECT_THAT(read().problem,
+              AllOf(HasSubstr("cannot open the 3 cards (GPU is lost)"), Not(HasSubstr("permission"))));
+  EXPECT_THAT(read().what_now, HasSubstr("dmesg"));
 }
 
 TEST_F(DriverState, WithoutLibcudaNothingRuns) {

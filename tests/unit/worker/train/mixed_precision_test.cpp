@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <functional>
+#include <tuple>
 
 #include "common/base/error.h"
 #include "common/base/log.h"
@@ -217,6 +218,47 @@ TEST(MixedPrecisionFromScratch, FindsItsScale) {
     EXPECT_LE(rank->state.skipped_steps, 3);
     EXPECT_EQ(rank->scaler->state().scale, std::ldexp(65536, -static_cast<int>(rank->state.skipped_steps)));
     EXPECT_EQ(rank->scaler->state(), trained.ranks[0]->scaler->state());
+  }
+}
+
+// What an unfinished step has gathered has the loss scale in it; who goes on in another precision has
+// another.
+TEST(MixedPrecisionResumed, TakesGradientsAlongInItsOwnScale) {
+  log::configure({.console_level = log::Level::error, .prefix = ""});
+  const auto norm_of = [](const std::vector<at::Tensor>& tensors) {
+    double squares = 0;
+    for (const at::Tensor& tensor : tensors) {
+      squares += tensor.to(at::kDouble).square().sum().item<double>();
+    }
+    return std::sqrt(squares);
+  };
+  for (const auto& [before, after, factor] :
+       {std::tuple{"fp16", "fp32", 1.0 / 1024}, {"fp32", "fp16", 65536.0}, {"fp16", "fp16", 1.0}}) {
+    SCOPED_TRACE(std::string(before) + " to " + after);
+    config::TrainOptions options = test::sample_options(64);
+    options.global_batch = 4;
+    options.accumulate = 40;  // grows from 1 to 40 over the iterations of warm-up
+    options.precision = before;
+    const test::TemporaryFolder folder;
+    const auto run = run::create_run_directory(folder.path(), "exp", false);
+    const test::LocalRun stopped = test::train_locally(options, 1, run.root.string(), "", 5, [](Training& t) {
+      if (t.scaler) {
+        t.scaler->set_state({1024, 0});
+      }
+    });
+    ASSERT_NE(stopped.ranks[0]->state.last_step_iteration, stopped.ranks[0]->iteration() - 1);
+    std::vector<at::Tensor> stored;
+    const checkpoint::Checkpoint last = checkpoint::read_checkpoint(run.weights_last());
+    for (const auto& [name, gradient] : last.optimizer.at("gradient")) {
+      stored.push_back(gradient);
+    }
+    ASSERT_GT(norm_of(stored), 0);
+    options.precision = after;
+    options.max_iterations = 7;
+    double found = 0;
+    test::train_locally(options, 1, run.root.string(), run.weights_last().string(), -1,
+                        [&](Training& t) { found = norm_of(t.reducer->buckets()); });
+    EXPECT_NEAR(found, factor * norm_of(stored), 1e-5 * found);
   }
 }
 

@@ -162,7 +162,7 @@ TEST_P(RecoveryIn, LeavesNoTrace) {
 }
 
 TEST_P(RecoveryIn, AnUnfinishedStepLeavesNoTrace) {
-  expect_no_trace(accumulating_options(), {{2, 2}, {3, 2}, {5, 4}});
+  expect_no_trace(accumulating_options(), {{2, 2}, {3, 2}, {5, 4}, {6, 6}});
 }
 
 TEST_F(RecoveryTest, KeepsTheOptimizersSecondStateToo) {
