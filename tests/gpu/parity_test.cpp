@@ -32,13 +32,14 @@ constexpr double loss_tolerance = 1e-4;
 constexpr double parameter_tolerance = 6e-2;
 constexpr double whole_tolerance = 1e-2;
 // In fp16 against fp32: ten bits a number. Batch norm over few values of a network that has learnt nothing
-// magnifies that, too: on the CPU a quarter of the gradient's norm was seen.
+// magnifies its rounding to a good part of the gradient. In bf16, with three bits less, it is so much more:
+// what is not rounding would not be less in fp16.
 constexpr double half_loss_tolerance = 1e-2;
-constexpr double half_whole_tolerance = 0.5;
 
 struct Setting {
   const char* model;
   int imgsz_px, batch, bn_group;
+  bool freezes_bn = false;
 };
 
 void PrintTo(const Setting& run, std::ostream* stream) {
@@ -81,10 +82,15 @@ std::unique_ptr<train::Training> training_on(const test::Card& card, const Setti
   start.options.bn_group = run.bn_group;
   start.options.seed = seed;
   start.options.no_autoanchor = true;
+  start.options.freeze_bn = run.freezes_bn;
   train::Placement placement;
   placement.communicator = std::move(comm::make_local_communicators(1)[0]);
   test::move_to(card, placement);
-  return train::assemble(start, std::move(placement));
+  auto training = train::assemble(start, std::move(placement));
+  if (training->scaler) {
+    training->scaler->set_state({1024, 0});  // that the first steps of a new network do not have to lower
+  }
+  return training;
 }
 
 // The first iteration twice: once for losses and gradients, once more to make a step.
@@ -188,26 +194,28 @@ TEST_P(GpuParity, AStepInFp32IsTheCpus) {
 }
 
 TEST_P(GpuParity, AStepInFp16IsNearTheCpusInFp32) {
-  if (card_.device.is_cpu() && GetParam().imgsz_px > 64) {
-    GTEST_SKIP() << "the CPU takes minutes";
-  }
   const Step expected = step_on(cpu_, GetParam(), "fp32"), found = step_on(card_, GetParam(), "fp16");
   expect_near_losses(found.losses, expected.losses, half_loss_tolerance);
   const Distance apart = distance(found.gradients, expected.gradients);
-  EXPECT_LE(apart.whole, half_whole_tolerance) << "gradient of all parameters";
-  EXPECT_LE(distance(found.changes, expected.changes).whole, half_whole_tolerance);
-  std::printf("%s: gradient of all parameters in fp16 %.1e apart\n", GetParam().model, apart.whole);
+  const Distance rougher = distance(step_on(card_, GetParam(), "bf16").gradients, expected.gradients);
+  EXPECT_LT(apart.whole, rougher.whole / 2);
+  std::printf("%s: gradient of all parameters in fp16 %.1e apart, in bf16 %.1e\n", GetParam().model,
+              apart.whole, rougher.whole);
 }
 
-// The CPU has no fast fp16, and is in the card's place to show that the test works.
-std::vector<Setting> settings() {
-  if (test::find_card().device.is_cpu() && test::find_card().problem.empty()) {
-    return {{"yolov5n", 64, 2, 2}, {"yolov5s6", 128, 2, 2}};
+// A card computes it by another way than where batch norm measures. The signal dies in a new network whose
+// statistics are not measured, so its gradients are not compared.
+TEST_F(GpuParity, AStepWithFrozenBatchNormIsTheCpus) {
+  const Setting run{"yolov5n", 64, 2, 2, /*freezes_bn=*/true};
+  for (const char* precision : {"fp32", "fp16"}) {
+    const Step expected = step_on(cpu_, run, "fp32"), found = step_on(card_, run, precision);
+    expect_near_losses(found.losses, expected.losses, half_loss_tolerance);
   }
-  return {{"yolov5n", 320, 4, 2}, {"yolov5s6", 320, 2, 2}};
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GpuParity, ::testing::ValuesIn(settings()),
+constexpr Setting settings[] = {{"yolov5n", 320, 4, 2}, {"yolov5s6", 320, 2, 2}};
+
+INSTANTIATE_TEST_SUITE_P(Models, GpuParity, ::testing::ValuesIn(settings),
                          [](const auto& tested) { return std::string(tested.param.model); });
 
 // The tests above could not fail otherwise.

@@ -9,7 +9,8 @@
 #include "worker/memory/nvml.h"
 #include "worker/telemetry/metrics_jsonl.h"
 #include "worker/telemetry/ticker.h"
-#include "worker/train/train_loop.h"
+#include "worker/train/launch_link.h"
+#include "worker/train/training.h"
 
 namespace yolodist::train {
 
