@@ -88,7 +88,7 @@ ordered_json document_of(const Situation& s, const std::vector<HostCheck>& check
                            {"can_train", can_train},
                            {"checks", ordered_json::array()},
                            {"devices", ordered_json::array()}};
-  const device::CudaBuild build = {s.versions.libtorch, s.versions.cuda, s.versions.cuda_targets};
+  const device::CudaBuild build = cuda_build(s.versions);
   const bool driver_suits = device::driver_problem(build, s.inventory).empty();
   for (const HostCheck& check : checks) {
     document["checks"].push_back({{"level", name_of(check.level)},
@@ -116,8 +116,7 @@ ordered_json document_of(const Situation& s, const std::vector<HostCheck>& check
                           {"cuda", s.versions.cuda},
                           {"nccl", s.versions.nccl},
                           {"mpi", s.mpi},
-                          {"capabilities", device::capabilities_text({s.versions.libtorch, s.versions.cuda,
-                                                                      s.versions.cuda_targets})}};
+                          {"capabilities", device::capabilities_text(build)}};
   document["host_memory_bytes"] = s.host.memory.count;
   document["host_memory_available_bytes"] = amount(s.host.memory_available);
   document["cgroup_memory_bytes"] = amount(s.host.cgroup.memory);

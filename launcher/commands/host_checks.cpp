@@ -7,6 +7,7 @@
 #include "common/base/bytes.h"
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "launcher/commands/placement.h"
 #include "launcher/device/cuda_support.h"
 #include "launcher/device/device_choice.h"
 
@@ -34,7 +35,7 @@ std::string space_text(const Space& space) {
 void judge_devices(const Situation& s, std::vector<HostCheck>& checks) {
   const device::DeviceRequest request = device::parse_device(s.device);
   const bool needs_cuda = request.kind == device::DeviceRequest::Kind::cuda;
-  const device::CudaBuild build = {s.versions.libtorch, s.versions.cuda, s.versions.cuda_targets};
+  const device::CudaBuild build = cuda_build(s.versions);
   HostCheck check = ok("devices", "");
   try {
     const std::vector<device::CudaDevice> devices = device::devices_to_use(request, s.inventory);
@@ -90,8 +91,7 @@ void judge_devices(const Situation& s, std::vector<HostCheck>& checks) {
 }
 
 void judge_programs(const Situation& s, std::vector<HostCheck>& checks) {
-  const std::string capabilities =
-      device::capabilities_text({s.versions.libtorch, s.versions.cuda, s.versions.cuda_targets});
+  const std::string capabilities = device::capabilities_text(cuda_build(s.versions));
   checks.push_back(
       ok("versions", cat("yolodist ", s.versions.yolodist, " (", s.versions.git, "), LibTorch ",
                          s.versions.libtorch, ", CUDA ", s.versions.cuda, ", NCCL ", s.versions.nccl,

@@ -55,8 +55,7 @@ std::string ranks_text(const device::Cores& ranks) {
 
 }  // namespace
 
-device::CudaBuild cuda_build() {
-  const cli::BuildVersions& versions = cli::build_versions();
+device::CudaBuild cuda_build(const cli::BuildVersions& versions) {
   return {versions.libtorch, versions.cuda, versions.cuda_targets};
 }
 

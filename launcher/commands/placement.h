@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/config/train_options.h"
+#include "launcher/cli/version.h"
 #include "launcher/device/cuda_inventory.h"
 #include "launcher/device/cuda_support.h"
 #include "launcher/device/device_choice.h"
@@ -37,7 +38,7 @@ nlohmann::json place_to_json(const Place& place);
 Place place_from_json(const nlohmann::json& document);
 
 // What this yolodist was built with.
-device::CudaBuild cuda_build();
+device::CudaBuild cuda_build(const cli::BuildVersions& versions = cli::build_versions());
 
 // What --device and the machine give, before MPI is there.
 struct DeviceSituation {

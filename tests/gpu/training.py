@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from on_device import DEVICE, ON_CARD, DeviceTest, product  # noqa: E402
 
-# The CPU in the card's place has no fast fp16.
+# Smaller where the CPU is in the card's place, which is to be quick.
 WORDS = ["--img", "160" if ON_CARD else "64", "--noautoanchor", "--accumulate", "1", "--no-augment", "--epochs", "4"]
 # Of a loss, after a few steps: the sums are made in other orders. In fp16 they also have ten bits.
 NEAR, NEAR_HALF = 1e-2, 5e-2

@@ -13,6 +13,7 @@
 #include "common/config/share_folder.h"
 #include "common/model_spec/model_spec.h"
 #include "common/plan/report.h"
+#include "common/plan/summary.h"
 #include "common/run/ownership.h"
 #include "worker/checkpoint/kept_checkpoints.h"
 #include "worker/data/sampler.h"
@@ -31,23 +32,26 @@
 namespace yolodist::train {
 namespace {
 
-// Sets the dtypes of parameters and of activations. As in YOLOv5 `auto` is fp16 mixed precision on a card.
+// Sets the dtypes of parameters and of activations.
 void settle_precision(Training& t) {
-  const bool is_cpu = t.device.is_cpu();
-  const std::string precision = t.options.precision != "auto" ? t.options.precision
-                                : is_cpu                      ? "fp32"
-                                                              : "fp16";
   t.dtype = t.compute_dtype = at::kFloat;
-  if (precision == "fp64" && is_cpu) {
-    t.dtype = t.compute_dtype = at::kDouble;
-  } else if (precision == "bf16") {
-    t.compute_dtype = at::kBFloat16;
-  } else if (precision == "fp16") {
-    t.compute_dtype = at::kHalf;
-    t.scaler = std::make_unique<optim::GradScaler>(t.device, optim::GradScaler::Settings());
-  } else if (precision != "fp32") {
-    throw UsageError(cat("--precision ", precision, " is not there on ", t.device.str()),
-                     "fp64 is for the CPU; everywhere there are auto, fp32, fp16 and bf16.");
+  switch (plan::precision_named(t.options.precision, t.device.is_cuda())) {
+    case plan::Precision::fp32:
+      break;
+    case plan::Precision::fp64:
+      if (!t.device.is_cpu()) {
+        throw UsageError(cat("--precision fp64 is not there on ", t.device.str()),
+                         "fp64 is for the CPU; everywhere there are auto, fp32, fp16 and bf16.");
+      }
+      t.dtype = t.compute_dtype = at::kDouble;
+      break;
+    case plan::Precision::bf16:
+      t.compute_dtype = at::kBFloat16;
+      break;
+    case plan::Precision::fp16:
+      t.compute_dtype = at::kHalf;
+      t.scaler = std::make_unique<optim::GradScaler>(t.device, optim::GradScaler::Settings());
+      break;
   }
 }
 

@@ -3,42 +3,28 @@
 #include "worker/train/link_recovery.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "common/base/atomic_file.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "worker/train/numbered_report.h"
 
 namespace yolodist::train {
 namespace {
-
-using nlohmann::json;
 
 // A connection that is lost again and again is no accident.
 constexpr int most_reconnects = 3;
 
 void write_report(const Training& t, const LostLink& lost) {
-  const json report = {{"schema", 1},
-                       {"rank", t.rank},
-                       {"host", t.hosts.at(static_cast<size_t>(t.rank))},
-                       {"attempt", t.attempt},
-                       {"epoch", t.state.epoch},
-                       {"iteration", t.iteration()},
-                       {"what", lost.what},
-                       {"collectives", lost.collectives}};
-  try {
-    int number = 0;  // a resumed run keeps what lies there
-    while (std::filesystem::exists(t.run.link_report(t.attempt, t.rank, number))) {
-      ++number;
-    }
-    const auto file = t.run.link_report(t.attempt, t.rank, number);
-    std::filesystem::create_directories(file.parent_path());
-    write_file_atomically(file, report.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
-  } catch (const std::exception& error) {
-    log::warning(cat("the report on the lost connection could not be written: ", error.what()));
-  }
+  write_numbered_report([&t](int number) { return t.run.link_report(t.attempt, t.rank, number); },
+                        {{"rank", t.rank},
+                         {"host", t.hosts.at(static_cast<size_t>(t.rank))},
+                         {"attempt", t.attempt},
+                         {"epoch", t.state.epoch},
+                         {"iteration", t.iteration()},
+                         {"what", lost.what},
+                         {"collectives", lost.collectives}});
 }
 
 }  // namespace

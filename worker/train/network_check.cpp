@@ -2,8 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/train/network_check.h"
 
-#include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/ne.h>
 
 #include <algorithm>
 #include <mutex>

@@ -9,7 +9,6 @@
 #include <tuple>
 #include <utility>
 
-#include "common/base/atomic_file.h"
 #include "common/base/bytes.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
@@ -17,6 +16,7 @@
 #include "worker/memory/meter.h"
 #include "worker/memory/nvml.h"
 #include "worker/train/injected_shortage.h"
+#include "worker/train/numbered_report.h"
 #include "worker/train/planning.h"
 
 namespace yolodist::train {
@@ -143,21 +143,8 @@ std::string headline(const json& memory) {
              to_string(Bytes{memory.at("budget_bytes").get<int64_t>()}), " free)");
 }
 
-void write_report(Training& t, const json& memory) {
-  // A resumed run counts from 0 again, and keeps what lies there.
-  std::error_code ignored;
-  while (std::filesystem::exists(t.run.memory_report(t.attempt, t.rank, t.shortage_count), ignored)) {
-    ++t.shortage_count;
-  }
-  const auto file = t.run.memory_report(t.attempt, t.rank, t.shortage_count);
-  try {
-    std::filesystem::create_directories(file.parent_path());
-    json document = memory;
-    document["schema"] = 1;
-    write_file_atomically(file, document.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
-  } catch (const std::exception& error) {
-    log::warning(cat("the memory report could not be written: ", error.what()));
-  }
+void write_report(const Training& t, const json& memory) {
+  write_numbered_report([&t](int number) { return t.run.memory_report(t.attempt, t.rank, number); }, memory);
 }
 
 // A plan that asks less of every rank that ran out; nothing when there is none.

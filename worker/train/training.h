@@ -109,7 +109,6 @@ struct Training {
   plan::RecomputePlan recompute;             // of this rank
   int validation_pictures = 0;               // a forward of this rank takes at most so many; 0 = its slice
   memory::PhasePeaks phase_peaks{at::kCPU};  // of the last iteration
-  int shortage_count = 0;                    // out-of-memories of this rank in this attempt
   std::unique_ptr<InjectedShortage> injected;
 
   // The recipe.
